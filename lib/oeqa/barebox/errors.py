@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""The errors that a user is meant to read. Only a program's main() turns them into an exit status."""
+
+
+class BareboxError(Exception):
+    """Root of this library's errors; the message says what, where, what is allowed and what mends it."""
+
+    exit_status = 2
+
+
+class UsageError(BareboxError):
+    """Wrong input: an unknown name, a malformed file, a firmware that cannot be one."""
+
+
+class SetupError(BareboxError):
+    """The host lacks something: a program, a permission, room on the disk."""
+
+
+class AcceleratorError(SetupError):
+    """The accelerator that was asked for cannot be had."""
+
+
+class GuestError(AssertionError):
+    """The guest misbehaved: silence, a panic, an unexpected reset, QEMU's death. A test's failure, not a set-up's."""

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""A machine as the tests know it, read from the JSON file that ``barebox-virt machines`` makes of its description.
+
+The meaning of each field is in conf/machines/schema.json, which the description was checked against.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Mapping, TypeVar
+
+from .errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kvm:
+    """What differs under KVM; ``machine`` is empty where it is as under TCG."""
+
+    cpu: str
+    machine: str = ""
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """What QEMU is started with; ``memory`` in MiB."""
+
+    binary: str
+    minimum: str
+    machine: str
+    cpu: str
+    smp: int
+    memory: int
+    kvm: Kvm | None = None
+    globals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that the tests add, and how each bootloader shows it."""
+
+    id: str
+    kind: str
+    model: str
+    driver: str
+    config: tuple[str, ...]
+    node: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Bios:
+    """A second firmware that runs below the bootloader."""
+
+    name: str
+    deployed: str
+    installed: tuple[str, ...]
+    package: str
+
+
+@dataclass(frozen=True)
+class Bootloader:
+    """How one bootloader is started on the machine; ``load`` is QEMU's option, kernel or bios."""
+
+    load: str
+    image: str
+    defconfig: str = ""
+    board: str = ""
+    installed: tuple[str, ...] = ()
+    package: str = ""
+    bios: Bios | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One QEMU machine that a bootloader is tested on."""
+
+    name: str
+    title: str
+    arch: str
+    base: str
+    qemu: Qemu
+    devices: tuple[Device, ...]
+    firmware: Mapping[str, Bootloader] = field(default_factory=dict)
+
+    def bootloader(self, name: str) -> Bootloader:
+        """How ``name`` is started here.
+
+        :raises UsageError: the description has no such bootloader
+        """
+        if name not in self.firmware:
+            raise UsageError(f"{self.name} does not describe the bootloader {name!r}; it has: {', '.join(sorted(self.firmware))}")
+        return self.firmware[name]
+
+    def of_kind(self, kind: str, bootloader: str) -> tuple[Device, ...]:
+        """The devices of one kind that ``bootloader`` can use."""
+        return tuple(d for d in self.devices if d.kind == kind and bootloader in d.node)
+
+
+def _build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """A dataclass of ``cls`` from ``data``.
+
+    :raises UsageError: a key is unknown or missing
+    """
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    if unknown := sorted(set(data) - known):
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}. Run barebox-virt machines again.")
+    try:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}. Run barebox-virt machines again.") from None
+
+
+def from_dict(data: Mapping[str, Any], where: str) -> Machine:
+    """The machine that ``data`` describes; ``where`` names its file in errors.
+
+    :raises UsageError: a key is unknown or missing
+    """
+    values = dict(data)
+    qemu = dict(values.get("qemu", {}))
+    if "kvm" in qemu:
+        qemu["kvm"] = _build(Kvm, qemu["kvm"], f"{where}: qemu.kvm")
+    firmware = {}
+    for name, entry in values.get("firmware", {}).items():
+        entry = dict(entry)
+        if "bios" in entry:
+            entry["bios"] = _build(Bios, entry["bios"], f"{where}: firmware.{name}.bios")
+        firmware[name] = _build(Bootloader, entry, f"{where}: firmware.{name}")
+    values["qemu"] = _build(Qemu, qemu, f"{where}: qemu")
+    values["devices"] = [_build(Device, d, f"{where}: devices[{i}]") for i, d in enumerate(values.get("devices", []))]
+    values["firmware"] = firmware
+    return _build(Machine, values, where)
+
+
+def load(path: Path) -> Machine:
+    """The machine in a generated description.
+
+    :raises UsageError: the file is missing, no JSON, or of another format
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}. Run barebox-virt machines to generate it.") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON ({error}). Run barebox-virt machines to generate it again.") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: a JSON object is expected. Run barebox-virt machines to generate it again.")
+    return from_dict(data, str(path))
