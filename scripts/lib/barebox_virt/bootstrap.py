@@ -79,9 +79,7 @@ def _fill(venv: Path, needed: Sequence[str]) -> None:
         "Is there room on the disk?",
     )
     pip = [str(venv / "bin/python3"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *needed]
-    hint = (
-        "pip needs https://pypi.org; a mirror: PIP_INDEX_URL=<address>, a proxy: HTTPS_PROXY=<address>. Then try again."
-    )
+    hint = "pip needs https://pypi.org; PIP_INDEX_URL=<address> names a mirror, HTTPS_PROXY=<address> a proxy."
     _run(pip, "installing Python packages", hint)
     (venv / COMPLETE).touch()
 

@@ -79,14 +79,16 @@ def _about(schema: Any) -> str:
 
 
 def _unknown_keys(error: ValidationError, schema: Any) -> Iterator[str]:
+    found: Any = error.instance
     allowed = sorted(schema["properties"])
-    for key in sorted(set(map(str, error.instance)) - set(allowed)):
+    for key in sorted(set(map(str, found)) - set(allowed)):
         yield f"{_key(error, key)}: unknown key; allowed: {', '.join(allowed)}"
 
 
 def _missing_keys(error: ValidationError, schema: Any) -> Iterator[str]:
+    found: Any = error.instance
     for key in schema["required"]:
-        if key not in error.instance:
+        if key not in found:
             yield f"{_key(error, key)}: required key is missing{_about(schema['properties'].get(key, {}))}"
 
 
