@@ -22,3 +22,7 @@ class AcceleratorError(SetupError):
 
 class GuestError(AssertionError):
     """The guest misbehaved: silence, a panic, an unexpected reset, QEMU's death. A test's failure, not a set-up's."""
+
+
+class ShellError(GuestError):
+    """The shell refused a line; its prompt is back and the machine is usable."""

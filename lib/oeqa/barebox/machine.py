@@ -91,7 +91,9 @@ class Machine:
         :raises UsageError: the description has no such bootloader
         """
         if name not in self.firmware:
-            raise UsageError(f"{self.name} does not describe the bootloader {name!r}; it has: {', '.join(sorted(self.firmware))}")
+            raise UsageError(
+                f"{self.name} does not describe the bootloader {name!r}; it has: {', '.join(sorted(self.firmware))}"
+            )
         return self.firmware[name]
 
     def of_kind(self, kind: str, bootloader: str) -> tuple[Device, ...]:
@@ -106,7 +108,9 @@ def _build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(data) - known):
-        raise UsageError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}. Run barebox-virt machines again.")
+        raise UsageError(
+            f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}. Run barebox-virt machines again."
+        )
     try:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
     except TypeError as error:

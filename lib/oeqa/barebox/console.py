@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""A bootloader's console: its prompt, and commands with their status.
+
+The way of a command: one line carries the command and, after it, an echo of a marker with ``$?``. The marker is typed in
+two halves, so that the shell's own echo of the line cannot be taken for the answer. Nothing is typed before the prompt is
+there, since bootloaders eat type-ahead when they poll for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import IO, Callable, Pattern
+
+import pexpect
+from pexpect.fdpexpect import fdspawn
+
+from .deadline import Deadline
+from .dialect import Dialect
+from .errors import GuestError, ShellError, UsageError
+
+VT100 = re.compile(r"\x1b(?:\[[0-9;?=]*[@-~]|[()][0-9A-B]|[=>78cDEHMNOZ])")
+HALF_VT100 = re.compile(r"\x1b(?:\[[0-9;?=]*|[()])?\Z")
+CHUNK = 4096
+WINDOW = CHUNK + 2048
+OUTPUT_LIMIT = 4 * 1024 * 1024
+TAIL = 20
+CTRL_C = "\x03"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit status and the lines it printed."""
+
+    command: str
+    status: int
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([f"$ {self.command}", *self.lines, f"(exit status {self.status})"])
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One start, as seen on the console; ``seconds`` from the start of QEMU or of the reset to the prompt."""
+
+    version: str
+    build: str
+    board: str
+    seconds: float
+    text: str
+
+
+class _TooMuch(Exception):
+    """The guest prints without end."""
+
+
+class Wire(fdspawn):  # type: ignore[misc]
+    """pexpect on the console's socket, without VT100 escapes; it notes when the guest spoke last, and how much."""
+
+    def __init__(self, fd: int, log: IO[str]) -> None:
+        super().__init__(fd, encoding="utf-8", codec_errors="replace", maxread=CHUNK, searchwindowsize=WINDOW)
+        self.delayafterread = None
+        self.logfile_read = log
+        self.heard = time.monotonic()
+        self.amount = 0
+        self.tail = ""
+        self._half = ""
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
+        raw = self._half + super().read_nonblocking(size, timeout)
+        self.heard = time.monotonic()
+        self.amount += len(raw)
+        if self.amount > OUTPUT_LIMIT:
+            raise _TooMuch
+        half = HALF_VT100.search(raw)
+        self._half = half.group() if half else ""
+        text = VT100.sub("", raw[: len(raw) - len(self._half)])
+        self.tail = (self.tail + text)[-CHUNK:]
+        return text
+
+
+class Console:
+    """The console of one running guest.
+
+    :param fd: a connected socket's or pty's file descriptor
+    :param log: takes everything that the guest prints, as it is
+    :param was_reset: tells whether the machine was reset since it was asked last
+    :param silence: seconds without a character after which a busy guest is taken for dead
+    """
+
+    def __init__(self, fd: int, dialect: Dialect, log: IO[str], was_reset: Callable[[], bool], silence: float) -> None:
+        self.wire = Wire(fd, log)
+        self.dialect = dialect
+        self.silence = silence
+        self._was_reset = was_reset
+        self._count = 0
+
+    def boot(self, started: float, seconds: float) -> Boot:
+        """Wait for banner and prompt, and stop the automatic boot on the first character that tells of it.
+
+        :param started: time.monotonic() when the guest was started or reset
+        :param seconds: the deadline
+        :raises GuestError: silence, a panic, a second banner, the end of QEMU, or no prompt in time
+        """
+        deadline = Deadline(seconds)
+        d = self.dialect
+        self.wire.amount = 0
+        banner, text = None, ""
+        patterns = [d.prompt, d.autoboot, d.banner, d.panic]
+        while True:
+            index, match = self._wait("the prompt", patterns, deadline)
+            text += self.wire.before + match.group()
+            if index == 0:
+                break
+            if index == 1:
+                self.wire.send(d.key)
+                patterns[1] = _NEVER
+            elif index == 2 and banner is not None:
+                raise self._trouble("the guest started a second time before its prompt came: it resets in a loop")
+            elif index == 2:
+                banner = match
+            else:
+                self._panicked(match)
+        seconds_taken = time.monotonic() - started
+        if banner is None:
+            raise self._trouble(f"a prompt without {d.name}'s banner before it")
+        groups = banner.groupdict()
+        return Boot(groups["version"], groups["build"], groups.get("board", ""), seconds_taken, text)
+
+    def run(self, command: str, seconds: float = 30.0) -> Result:
+        """Run one command at the prompt.
+
+        :raises UsageError: the command has a line break or is longer than the shell takes
+        :raises ShellError: the shell refused the line
+        :raises GuestError: silence, a panic, a reset, the end of QEMU, or no prompt in time
+        """
+        marker, line = self._line(command)
+        deadline = Deadline(seconds)
+        self.wire.amount = 0
+        self.wire.send(line + "\r")
+        output = self._answer(command, marker, deadline)
+        status = int(self.wire.match.group(1))
+        self._wait("the prompt", [self.dialect.prompt], deadline, command)
+        return Result(command, status, _lines(_after_echo(line, output)))
+
+    def send(self, command: str) -> None:
+        """Type a command that does not come back to this prompt, such as reset."""
+        self.wire.amount = 0
+        self.wire.send(command + "\r")
+
+    def wait_end(self, seconds: float) -> None:
+        """Wait until QEMU closes the console.
+
+        :raises GuestError: it did not in time
+        """
+        deadline = Deadline(seconds)
+        try:
+            while True:
+                self.wire.expect([_NEVER], timeout=deadline.left, searchwindowsize=1)
+        except pexpect.EOF:
+            return
+        except pexpect.TIMEOUT:
+            raise self._trouble(f"QEMU still runs {seconds:g} s later") from None
+
+    def _line(self, command: str) -> tuple[str, str]:
+        self._count = (self._count + 1) % 1000
+        marker = f"ZxQ{self._count}"
+        line = f'{command};echo {marker}""e$?'
+        if "\n" in command or "\r" in command:
+            raise UsageError(f"a command is one line: {command!r}")
+        if len(line) > self.dialect.line_limit:
+            room = self.dialect.line_limit - len(line) + len(command)
+            raise UsageError(
+                f"a command of {len(command)} characters; {self.dialect.name} takes {room}: {command[:60]}..."
+            )
+        return marker, line
+
+    def _answer(self, command: str, marker: str, deadline: Deadline) -> str:
+        """The text up to the marker with the status, which is the wire's last match."""
+        d = self.dialect
+        patterns = [re.compile(marker + r"e(\d+)\r?\n"), d.prompt, d.continuation, d.banner, d.panic]
+        text = ""
+        while True:
+            index, match = self._wait("the command's status", patterns, deadline, command)
+            if index == 0:
+                return text + str(self.wire.before)
+            text += str(self.wire.before) + match.group()
+            if index == 1:
+                raise self._trouble("the shell refused the line (syntax error?)", command, ShellError)
+            if index == 2:
+                self.wire.send(CTRL_C)
+                self._wait("the prompt", [d.prompt], deadline, command)
+                what = "the shell wants more: a quote or a compound command is left open"
+                raise self._trouble(what, command, ShellError)
+            if index == 3 and self._was_reset():
+                raise self._trouble("the guest was reset while the command ran", command)
+            if index == 4:
+                self._panicked(match, command)
+
+    def _wait(
+        self, what: str, patterns: list[Pattern[str]], deadline: Deadline, command: str = ""
+    ) -> tuple[int, re.Match[str]]:
+        """The first of ``patterns`` that the guest prints, within the deadline and without too long a silence."""
+        wire = self.wire
+        asked = time.monotonic()
+        while True:
+            quiet = self.silence - (time.monotonic() - max(asked, wire.heard))
+            try:
+                index = wire.expect_list(patterns, timeout=max(0.0, min(deadline.left, quiet)))
+                return index, wire.match
+            except pexpect.EOF:
+                raise self._trouble(f"QEMU ended while {what} was awaited", command) from None
+            except pexpect.TIMEOUT:
+                if deadline.expired:
+                    raise self._trouble(f"{what} did not come within {deadline.seconds:g} s", command) from None
+                if time.monotonic() - max(asked, wire.heard) >= self.silence:
+                    raise self._trouble(f"silence for {self.silence:g} s while {what} was awaited", command) from None
+            except _TooMuch:
+                limit = f"more than {OUTPUT_LIMIT >> 20} MiB of output"
+                raise self._trouble(f"{limit} while {what} was awaited", command) from None
+
+    def _panicked(self, match: re.Match[str], command: str = "") -> None:
+        """Let the guest finish its last words, then fail."""
+        try:
+            self.wire.expect([self.dialect.banner, pexpect.EOF], timeout=0.5)
+        except pexpect.TIMEOUT:
+            pass
+        raise self._trouble(f"the guest panicked: {match.group().strip()}", command)
+
+    def _trouble(self, what: str, command: str = "", kind: type[GuestError] = GuestError) -> GuestError:
+        sent = f"\nsent: {command}" if command else ""
+        tail = "\n".join([x for x in _lines(self.wire.tail) if x.strip()][-TAIL:]) or "(nothing)"
+        return kind(f"{what}{sent}\nlast lines of the console:\n{tail}")
+
+
+_NEVER = re.compile(r"(?!)")
+
+
+def _after_echo(line: str, text: str) -> str:
+    """What follows the echo of ``line``. Messages of the guest may stand between its characters, so it is followed
+    character by character."""
+    position = 0
+    for character in line:
+        found = text.find(character, position)
+        if found < 0:
+            return text
+        position = found + 1
+    return text[position:].lstrip("\r").removeprefix("\n")
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    """The lines of ``text``; a last one need not end."""
+    lines = re.split(r"\r*\n", text)
+    return tuple(lines[:-1] if lines[-1].strip("\r") == "" else lines)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Upstream defects that are known, as data: conf/known-issues.json of every layer, made from conf/known-issues.yaml."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Iterable
+
+from .errors import UsageError
+from .firmware import Firmware
+
+
+@dataclass(frozen=True)
+class KnownIssue:
+    """A defect of some releases; conf/known-issues.schema.json tells what each field means."""
+
+    id: str
+    title: str
+    bootloader: str
+    first: str
+    last: str
+    machines: tuple[str, ...]
+    accelerators: tuple[str, ...]
+    cases: tuple[str, ...]
+    evidence: str
+    link: str
+    patch: str
+
+    def concerns(self, firmware: Firmware, machine: str, accelerator: str, version: str) -> bool:
+        """Whether this firmware, as far as anybody knows, has the defect here."""
+        return (
+            firmware.bootloader == self.bootloader
+            and machine in self.machines
+            and (not self.accelerators or accelerator in self.accelerators)
+            and (not self.first or release(self.first) <= release(version))
+            and (not self.last or release(version) <= release(self.last))
+            and not (self.patch and self.patch in (firmware.patches or ()))
+        )
+
+    def covers(self, case: str) -> bool:
+        """Whether the failure of a case, ``module.Class.test``, is this defect's."""
+        return any(fnmatchcase(case, pattern) for pattern in self.cases)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """A release's numbers for comparison; what follows them, as in 2026.06.0-00056-gdd1d839c, counts for nothing."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    return tuple(int(n) for n in match.group(1).split(".")) if match else ()
+
+
+def load(paths: Iterable[Path]) -> tuple[KnownIssue, ...]:
+    """The entries of all files.
+
+    :raises UsageError: a file is malformed
+    """
+    return tuple(issue for path in paths for issue in _read(path))
+
+
+def _read(path: Path) -> list[KnownIssue]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["issues"]
+        return [
+            KnownIssue(
+                id=e["id"],
+                title=e["title"],
+                bootloader=e["bootloader"],
+                first=e["releases"].get("first", ""),
+                last=e["releases"].get("last", ""),
+                machines=tuple(e["machines"]),
+                accelerators=tuple(e.get("accelerators", ())),
+                cases=tuple(e["cases"]),
+                evidence=e["evidence"],
+                link=e["link"],
+                patch=e.get("patch", ""),
+            )
+            for e in entries
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: {error!r}. Run barebox-virt machines to generate it again.") from None

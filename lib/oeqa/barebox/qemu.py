@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's command line, from a machine's description; pure functions, so that a dry run is free."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import SetupError
+from .firmware import Firmware
+from .machine import Device, Machine
+
+
+@dataclass(frozen=True)
+class Program:
+    """A QEMU that is installed: what it is and which devices it knows."""
+
+    path: Path
+    version: str
+    models: frozenset[str]
+
+    def lacks(self, device: Device) -> bool:
+        """Whether this QEMU was built without the device (9p, most often)."""
+        return device.model not in self.models
+
+
+@dataclass(frozen=True)
+class Files:
+    """The host's side of the guest's devices, all under one folder."""
+
+    folder: Path
+
+    def disk(self, device: Device) -> Path:
+        return self.folder / f"{device.id}.img"
+
+    def tftp(self) -> Path:
+        return self.folder / "tftp"
+
+    def share(self, device: Device) -> Path:
+        return self.folder / device.id
+
+    def console(self, device: Device) -> Path:
+        return self.folder / f"{device.id}.log"
+
+
+def find(machine: Machine, path: Path | None = None) -> Program:
+    """The machine's QEMU, from PATH or at ``path``.
+
+    :raises SetupError: it is missing, does not run or is too old
+    """
+    name = str(path) if path else machine.qemu.binary
+    found = shutil.which(name)
+    if found is None:
+        raise SetupError(
+            f"{name} is not installed; {machine.name} needs it in release {machine.qemu.minimum} or newer. "
+            "barebox-virt doctor names the package."
+        )
+    program = _ask(found)
+    if _numbers(program.version) < _numbers(machine.qemu.minimum):
+        raise SetupError(f"{found} is release {program.version}; {machine.name} needs {machine.qemu.minimum} or newer")
+    return program
+
+
+@functools.lru_cache(maxsize=None)
+def _ask(path: str) -> Program:
+    answers = []
+    for option in (["--version"], ["-machine", "none", "-device", "help"]):
+        try:
+            run = subprocess.run([path, *option], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SetupError(f"{path} does not run: {error}") from None
+        if run.returncode:
+            raise SetupError(f"{path} {' '.join(option)} ends with status {run.returncode}: {run.stderr.strip()}")
+        answers.append(run.stdout)
+    match = re.search(r"version (\d+(?:\.\d+)+)", answers[0])
+    if match is None:
+        raise SetupError(f"{path} --version prints no version: {answers[0][:80]!r}; a QEMU is expected")
+    return Program(Path(path), match.group(1), frozenset(re.findall(r'name "([^"]+)"', answers[1])))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in version.split("."))
+
+
+def machine_args(machine: Machine, accelerator: str) -> list[str]:
+    """Board, processor, RAM and accelerator."""
+    q = machine.qemu
+    cpu, board = q.cpu, q.machine
+    if accelerator == "kvm" and q.kvm is not None:
+        cpu, board = q.kvm.cpu, q.kvm.machine or q.machine
+    return ["-machine", board, "-cpu", cpu, "-accel", accelerator, "-smp", str(q.smp), "-m", str(q.memory)]
+
+
+def firmware_args(machine: Machine, firmware: Firmware) -> list[str]:
+    """The bootloader and what has to run below it."""
+    args = [f"-{machine.bootloader(firmware.bootloader).load}", str(firmware.image)]
+    return [*args, *bios_args(firmware.bios)] if firmware.bios else args
+
+
+def bios_args(bios: Path) -> list[str]:
+    """A firmware below the bootloader: flash for a qcow2 image, which -bios cannot read."""
+    if bios.suffix == ".qcow2":
+        return ["-drive", f"if=pflash,format=qcow2,snapshot=on,file={_comma(bios)}"]
+    return ["-bios", str(bios)]
+
+
+def device_args(machine: Machine, bootloader: str, program: Program, files: Files) -> list[str]:
+    """The devices under test with their backends; those that the bootloader or this QEMU does not know are left out."""
+    args = [a for setting in machine.qemu.globals for a in ("-global", setting)]
+    nets = 0
+    for device in machine.devices:
+        if bootloader not in device.node or program.lacks(device):
+            continue
+        args += _BACKENDS[device.kind](device, files, nets)
+        nets += device.kind == "net"
+    return args
+
+
+def io_args(console: Path, qmp: Path) -> list[str]:
+    """The serial console and QMP, on sockets where the harness listens."""
+    return [
+        *("-chardev", f"socket,id=console,path={_comma(console)}", "-serial", "chardev:console", "-monitor", "none"),
+        *("-chardev", f"socket,id=qmp,path={_comma(qmp)}", "-mon", "chardev=qmp,mode=control"),
+    ]
+
+
+def command(machine: Machine, firmware: Firmware, program: Program, accelerator: str, extra: list[str]) -> list[str]:
+    """The whole command, for a start without runqemu."""
+    return [
+        *(str(program.path), *machine_args(machine, accelerator), "-nographic", "-nic", "none"),
+        *(*firmware_args(machine, firmware), *extra),
+    ]
+
+
+def _block(device: Device, files: Files, _: int) -> list[str]:
+    drive = f"if=none,id={device.id},format=raw,file={_comma(files.disk(device))}"
+    return ["-drive", drive, "-device", f"{device.model},drive={device.id}"]
+
+
+def _net(device: Device, files: Files, number: int) -> list[str]:
+    user = f"user,id={device.id},restrict=on,net=10.0.{2 + number}.0/24,tftp={_comma(files.tftp())}"
+    return ["-netdev", user, "-device", f"{device.model},netdev={device.id},mac=52:54:00:12:34:{0x56 + number:02x}"]
+
+
+def _rng(device: Device, files: Files, _: int) -> list[str]:
+    return ["-object", f"rng-builtin,id={device.id}", "-device", f"{device.model},rng={device.id}"]
+
+
+def _console(device: Device, files: Files, _: int) -> list[str]:
+    backend = f"file,id={device.id},path={_comma(files.console(device))}"
+    bus = f"{device.id}bus"
+    return [
+        *("-chardev", backend, "-device", f"{device.model},id={bus}"),
+        *("-device", f"virtconsole,chardev={device.id},bus={bus}.0"),
+    ]
+
+
+def _share(device: Device, files: Files, _: int) -> list[str]:
+    backend = f"local,id={device.id},security_model=none,path={_comma(files.share(device))}"
+    return ["-fsdev", backend, "-device", f"{device.model},fsdev={device.id},mount_tag={device.id}"]
+
+
+_BACKENDS = {"block": _block, "net": _net, "rng": _rng, "console": _console, "9p": _share}
+
+
+def _comma(path: Path) -> str:
+    """A path as a value in one of QEMU's comma-separated options."""
+    return str(path).replace(",", ",,")

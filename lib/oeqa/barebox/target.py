@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+"""The machine under test with its two states, off and shell, reached when they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shlex
+import time
+from pathlib import Path
+from typing import IO, Any, Callable, Mapping, Sequence
+
+from . import accelerator, dialect, qemu
+from .console import Boot, Console, Result
+from .errors import GuestError, SetupError, ShellError
+from .firmware import Firmware
+from .known_issues import KnownIssue
+from .machine import Device, Machine
+from .process import Process, RunFolder
+
+DISK_SIZE = 16 << 20
+DOWNLOAD_SIZE = 4 << 20
+BOOT_SECONDS = 90.0
+SILENCE_SECONDS = 20.0
+TRIAL_SILENCE_SECONDS = 10.0
+END_SECONDS = 20.0
+
+Launch = Callable[[str, Sequence[str]], Sequence[str]]
+
+
+class Target:
+    """One machine with one firmware. Used as a context, it leaves nothing behind.
+
+    :param program: the QEMU that ``launch`` starts
+    :param launch: accelerator and QEMU's further options to the whole command; a start without runqemu when left out
+    :param logs: folder for the console's and QEMU's logs, one pair a start
+    :param env: the environment of ``launch``'s command; this process's own when left out
+    :param boot_seconds: deadline from a start to the prompt
+    :param silence_seconds: a busy guest that says nothing for so long is taken for dead
+    :raises BareboxError: the accelerator is unknown or cannot be had
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        firmware: Firmware,
+        program: qemu.Program,
+        logs: Path,
+        accel: str = "auto",
+        launch: Launch | None = None,
+        known_issues: Sequence[KnownIssue] = (),
+        env: Mapping[str, str] | None = None,
+        boot_seconds: float = BOOT_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        self.machine = machine
+        self.firmware = firmware
+        self.program = program
+        self.dialect = dialect.get(firmware.bootloader)
+        self.known_issues = tuple(known_issues)
+        self.plan = accelerator.plan(accel, machine)
+        self.accelerator = accelerator.Choice("")
+        self.boots: list[Boot] = []
+        self.symbols = firmware.symbols()
+        self._launch = launch or self._direct
+        self._logs = logs
+        self._env = env
+        self._boot_seconds = boot_seconds
+        self._silence_seconds = silence_seconds
+        self._process: Process | None = None
+        self._console: Console | None = None
+        self._ended = contextlib.ExitStack()
+        self._folder: RunFolder | None = None
+        self._failed: GuestError | None = None
+        self._starts = 0
+        self._commands: frozenset[str] | None = None
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # States
+
+    def start(self) -> Boot:
+        """Settle the accelerator and boot to the prompt. Only here, before the first case, auto may fall back to TCG.
+
+        :raises SetupError: QEMU cannot be started
+        :raises GuestError: the guest does not come to its prompt
+        """
+        refused = dict(self.plan.refused)
+        for name in self.plan.tries:
+            last = name == self.plan.tries[-1]
+            self.accelerator = accelerator.Choice(name, "; ".join(f"no {k}: {v}" for k, v in refused.items()))
+            try:
+                return self._boot(self._silence_seconds if last else TRIAL_SILENCE_SECONDS)
+            except (SetupError, GuestError) as error:
+                if last:
+                    raise
+                refused[name] = " ".join(str(error).splitlines()[:1])
+        raise AssertionError("a plan has at least one accelerator")
+
+    def shell(self) -> Console:
+        """The console at its prompt; the machine is started when it is off.
+
+        :raises GuestError: the guest does not come to its prompt, or did not twice before
+        """
+        if self._console is None:
+            if self._failed is not None and self._starts > 1:
+                raise GuestError(f"not started again, since the last start failed: {self._failed}")
+            if self.accelerator.name:
+                self._boot(self._silence_seconds)
+            else:
+                self.start()
+        assert self._console is not None
+        return self._console
+
+    def run(self, command: str, seconds: float = 30.0) -> Result:
+        """Run a command at the bootloader's prompt. After a guest's failure the next one starts the machine anew.
+
+        :raises GuestError: the guest failed, with its last lines and the way to repeat it
+        """
+        console = self.shell()
+        try:
+            return console.run(command, seconds)
+        except ShellError:
+            raise
+        except GuestError as error:
+            raise self._lost(error) from None
+
+    def reset(self) -> Boot:
+        """Have the guest reset itself, and wait for the prompt.
+
+        :raises GuestError: it does not come back
+        """
+        console = self.shell()
+        assert self._process is not None
+        started = time.monotonic()
+        console.send(self.dialect.reset)
+        try:
+            boot = console.boot(started, self._boot_seconds)
+        except GuestError as error:
+            raise self._lost(error) from None
+        if not self._process.was_reset():
+            raise self._lost(GuestError("a prompt after the reset command, but QEMU tells of no reset"))
+        self.boots.append(boot)
+        return boot
+
+    def poweroff(self) -> int | None:
+        """Have the guest switch itself off, and tell QEMU's exit status.
+
+        :raises GuestError: QEMU still runs after a while
+        """
+        console = self.shell()
+        process = self._process
+        assert process is not None
+        console.send(self.dialect.poweroff)
+        try:
+            console.wait_end(END_SECONDS)
+        except GuestError as error:
+            raise self._lost(error) from None
+        status = process.wait(END_SECONDS)
+        self.off()
+        return status
+
+    def off(self) -> None:
+        """Switch the machine off from outside, whatever it does."""
+        if self._process is not None:
+            self._process.quit()
+        self._process = self._console = None
+        self._ended.close()
+
+    def stop(self) -> None:
+        """Switch off and remove everything temporary."""
+        self.off()
+        if self._folder is not None:
+            self._folder.close()
+        self._folder = None
+
+    # What cases ask
+
+    def devices(self, kind: str) -> tuple[Device, ...]:
+        """The devices of a kind that the bootloader can use and this QEMU has."""
+        known = self.machine.of_kind(kind, self.firmware.bootloader)
+        return tuple(d for d in known if not self.program.lacks(d))
+
+    def node(self, device: Device) -> str:
+        """How the bootloader calls the device."""
+        return device.node[self.firmware.bootloader]
+
+    def commands(self) -> frozenset[str]:
+        """The commands that the bootloader itself lists."""
+        if self._commands is None:
+            text = "\n".join(self.run("help").lines)
+            self._commands = frozenset(re.findall(r"[\w.\[?-]+", text))
+        return self._commands
+
+    @property
+    def files(self) -> qemu.Files:
+        """The host's side of the devices."""
+        if self._folder is None:
+            self._folder = RunFolder()
+            self._fill(qemu.Files(self._folder.path))
+        return qemu.Files(self._folder.path)
+
+    def qmp(self, name: str, **arguments: object) -> Any:
+        """QEMU's answer to a QMP request.
+
+        :raises GuestError: QEMU is gone or refuses
+        """
+        self.shell()
+        assert self._process is not None
+        try:
+            return self._process.qmp.execute(name, **arguments)
+        except ConnectionError as error:
+            raise self._lost(GuestError(str(error))) from None
+
+    def expected_failure(self, case: str) -> KnownIssue | None:
+        """The known issue that makes a case, ``module.Class.test``, fail here."""
+        version = self.firmware.version or (self.boots[0].version if self.boots else "")
+        for issue in self.known_issues:
+            if issue.covers(case) and issue.concerns(self.firmware, self.machine.name, self.accelerator.name, version):
+                return issue
+        return None
+
+    def info(self) -> dict[str, object]:
+        """What ran where, for the results."""
+        boot = self.boots[0] if self.boots else None
+        return {
+            "MACHINE": self.machine.name,
+            "BOOTLOADER": self.firmware.bootloader,
+            "BOOTLOADER_VERSION": boot.version if boot else self.firmware.version,
+            "BOOTLOADER_COMMIT": self.firmware.commit,
+            "BOOTLOADER_PATCHES": list(self.firmware.patches or ()),
+            "ACCELERATOR": self.accelerator.name,
+            "ACCELERATOR_REASON": self.accelerator.reason,
+            "QEMU_VERSION": self.program.version,
+            "BOOT_SECONDS": round(boot.seconds, 3) if boot else None,
+        }
+
+    # Inside
+
+    def _direct(self, accel: str, extra: Sequence[str]) -> Sequence[str]:
+        return qemu.command(self.machine, self.firmware, self.program, accel, list(extra))
+
+    def _boot(self, silence: float) -> Boot:
+        self._starts += 1
+        files = self.files
+        assert self._folder is not None
+        extra = qemu.device_args(self.machine, self.firmware.bootloader, self.program, files)
+        extra += qemu.io_args(self._folder.path / "console", self._folder.path / "qmp")
+        name = f"{self.machine.name}-{self.accelerator.name}-{self._starts}"
+        log = self._ended.enter_context(self._open_log(f"{name}.console.log"))
+        started = time.monotonic()
+        command = self._launch(self.accelerator.name, extra)
+        self._process = Process(command, self._folder, self._logs / f"{name}.qemu.log", self._boot_seconds, self._env)
+        self._console = Console(self._process.console, self.dialect, log, self._process.was_reset, silence)
+        try:
+            boot = self._console.boot(started, self._boot_seconds)
+        except GuestError as error:
+            self._failed = self._lost(error)
+            raise self._failed from None
+        except BaseException:
+            self.off()
+            raise
+        self._console.silence = self._silence_seconds
+        self._failed = None
+        self.boots.append(boot)
+        return boot
+
+    def _open_log(self, name: str) -> IO[str]:
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            return (self._logs / name).open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise SetupError(f"{self._logs / name}: {error.strerror}. Name a folder that can be written.") from None
+
+    def _lost(self, error: GuestError) -> GuestError:
+        """Switch off a machine whose state nobody knows, and put the evidence into the error."""
+        process = self._process
+        if process is None:
+            return error
+        with contextlib.suppress(ConnectionError):
+            state = process.qmp.execute("query-status")["status"]
+            if state != "running":
+                error = GuestError(f"{error}\nQEMU's state: {state}")
+        self.off()
+        said = process.said()
+        return GuestError(
+            f"{error}\naccelerator: {self.accelerator.name}\nQEMU said: {said or '(nothing)'}\n"
+            f"log: {process.errors.with_suffix('').with_suffix('.console.log')}\ncommand: {shlex.join(process.command)}"
+        )
+
+    def _fill(self, files: qemu.Files) -> None:
+        """Disks, a file for TFTP and folders to share, with contents that differ in each run."""
+        try:
+            files.tftp().mkdir()
+            (files.tftp() / "download.bin").write_bytes(random.randbytes(DOWNLOAD_SIZE))
+            for device in self.machine.devices:
+                if device.kind == "block":
+                    files.disk(device).write_bytes(random.randbytes(DISK_SIZE))
+                if device.kind == "9p":
+                    files.share(device).mkdir()
+        except OSError as error:
+            folder = os.fspath(files.folder)
+            self.stop()
+            raise SetupError(f"{folder}: {error.strerror}. Set TMPDIR to a folder with 100 MB of room.") from None
+
+
