@@ -50,11 +50,11 @@ class Complaints(logging.Handler):
 def _python_in(node: Any) -> list[str]:
     """The Python sources in one statement."""
     if isinstance(node, ast.PythonMethodNode):
-        return ["\n".join(node.body)]
+        return [re.sub(r"^def ([\w-]+):\w+\(", r"def \1(", "\n".join(node.body))]
     if isinstance(node, ast.MethodNode):
         text = "\n".join(node.body)
         python = node.python or node.func_name == "__anonymous"
-        return [f"def {node.func_name}(d):\n{text}\n    pass"] if python else _inline(text)
+        return [f"def {node.func_name.partition(':')[0]}(d):\n{text.rstrip() or '    pass'}"] if python else _inline(text)
     return _inline(node.groupd["value"] or "") if isinstance(node, ast.DataNode) else []
 
 
