@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: MIT
 """A bootloader's console: its prompt, and commands with their status.
 
-The way of a command: one line carries the command and, after it, an echo of a marker with ``$?``. The marker is typed in
-two halves, so that the shell's own echo of the line cannot be taken for the answer. Nothing is typed before the prompt is
-there, since bootloaders eat type-ahead when they poll for Ctrl-C.
+The way of a command: one line carries the command and, after it, an echo of a marker with ``$?``. The marker is typed
+in two halves, so that the shell's own echo of the line cannot be taken for the answer. Nothing is typed before the
+prompt is there, since bootloaders eat type-ahead when they poll for Ctrl-C.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass
-from typing import IO, Callable, Pattern
+from re import Pattern
+from typing import IO, Callable
 
 import pexpect
-from pexpect.fdpexpect import fdspawn
 
 from .deadline import Deadline
 from .dialect import Dialect
 from .errors import GuestError, ShellError, UsageError
+from .wire import OUTPUT_LIMIT, TooMuch, Wire
 
-VT100 = re.compile(r"\x1b(?:\[[0-9;?=]*[@-~]|[()][0-9A-B]|[=>78cDEHMNOZ])")
-HALF_VT100 = re.compile(r"\x1b(?:\[[0-9;?=]*|[()])?\Z")
-CHUNK = 4096
-WINDOW = CHUNK + 2048
-OUTPUT_LIMIT = 4 * 1024 * 1024
 TAIL = 20
+LAST_WORDS_SECONDS = 0.5
 CTRL_C = "\x03"
 
 
@@ -52,46 +50,26 @@ class Boot:
     text: str
 
 
-class _TooMuch(Exception):
-    """The guest prints without end."""
-
-
-class Wire(fdspawn):  # type: ignore[misc]
-    """pexpect on the console's socket, without VT100 escapes; it notes when the guest spoke last, and how much."""
-
-    def __init__(self, fd: int, log: IO[str]) -> None:
-        super().__init__(fd, encoding="utf-8", codec_errors="replace", maxread=CHUNK, searchwindowsize=WINDOW)
-        self.delayafterread = None
-        self.logfile_read = log
-        self.heard = time.monotonic()
-        self.amount = 0
-        self.tail = ""
-        self._half = ""
-
-    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
-        raw = self._half + super().read_nonblocking(size, timeout)
-        self.heard = time.monotonic()
-        self.amount += len(raw)
-        if self.amount > OUTPUT_LIMIT:
-            raise _TooMuch
-        half = HALF_VT100.search(raw)
-        self._half = half.group() if half else ""
-        text = VT100.sub("", raw[: len(raw) - len(self._half)])
-        self.tail = (self.tail + text)[-CHUNK:]
-        return text
-
-
 class Console:
     """The console of one running guest.
 
-    :param fd: a connected socket's or pty's file descriptor
+    :param from_guest: file descriptor to read from
+    :param to_guest: file descriptor to write to
     :param log: takes everything that the guest prints, as it is
     :param was_reset: tells whether the machine was reset since it was asked last
     :param silence: seconds without a character after which a busy guest is taken for dead
     """
 
-    def __init__(self, fd: int, dialect: Dialect, log: IO[str], was_reset: Callable[[], bool], silence: float) -> None:
-        self.wire = Wire(fd, log)
+    def __init__(
+        self,
+        from_guest: int,
+        to_guest: int,
+        dialect: Dialect,
+        log: IO[str],
+        was_reset: Callable[[], bool],
+        silence: float,
+    ) -> None:
+        self.wire = Wire(from_guest, to_guest, log)
         self.dialect = dialect
         self.silence = silence
         self._was_reset = was_reset
@@ -110,8 +88,8 @@ class Console:
         banner, text = None, ""
         patterns = [d.prompt, d.autoboot, d.banner, d.panic]
         while True:
-            index, match = self._wait("the prompt", patterns, deadline)
-            text += self.wire.before + match.group()
+            index, before, match = self._wait("the prompt", patterns, deadline)
+            text += before + match.group()
             if index == 0:
                 break
             if index == 1:
@@ -140,8 +118,7 @@ class Console:
         deadline = Deadline(seconds)
         self.wire.amount = 0
         self.wire.send(line + "\r")
-        output = self._answer(command, marker, deadline)
-        status = int(self.wire.match.group(1))
+        output, status = self._answer(command, marker, deadline)
         self._wait("the prompt", [self.dialect.prompt], deadline, command)
         return Result(command, status, _lines(_after_echo(line, output)))
 
@@ -155,13 +132,11 @@ class Console:
 
         :raises GuestError: it did not in time
         """
-        deadline = Deadline(seconds)
         try:
-            while True:
-                self.wire.expect([_NEVER], timeout=deadline.left, searchwindowsize=1)
+            self.wire.find([_NEVER], seconds)
         except pexpect.EOF:
             return
-        except pexpect.TIMEOUT:
+        except (pexpect.TIMEOUT, TooMuch):
             raise self._trouble(f"QEMU still runs {seconds:g} s later") from None
 
     def _line(self, command: str) -> tuple[str, str]:
@@ -177,16 +152,17 @@ class Console:
             )
         return marker, line
 
-    def _answer(self, command: str, marker: str, deadline: Deadline) -> str:
-        """The text up to the marker with the status, which is the wire's last match."""
+    def _answer(self, command: str, marker: str, deadline: Deadline) -> tuple[str, int]:
+        """The text up to the marker, and the status behind it."""
         d = self.dialect
         patterns = [re.compile(marker + r"e(\d+)\r?\n"), d.prompt, d.continuation, d.banner, d.panic]
         text = ""
         while True:
-            index, match = self._wait("the command's status", patterns, deadline, command)
+            index, before, match = self._wait("the command's status", patterns, deadline, command)
+            text += before
             if index == 0:
-                return text + str(self.wire.before)
-            text += str(self.wire.before) + match.group()
+                return text, int(match.group(1))
+            text += match.group()
             if index == 1:
                 raise self._trouble("the shell refused the line (syntax error?)", command, ShellError)
             if index == 2:
@@ -201,15 +177,14 @@ class Console:
 
     def _wait(
         self, what: str, patterns: list[Pattern[str]], deadline: Deadline, command: str = ""
-    ) -> tuple[int, re.Match[str]]:
+    ) -> tuple[int, str, re.Match[str]]:
         """The first of ``patterns`` that the guest prints, within the deadline and without too long a silence."""
         wire = self.wire
         asked = time.monotonic()
         while True:
             quiet = self.silence - (time.monotonic() - max(asked, wire.heard))
             try:
-                index = wire.expect_list(patterns, timeout=max(0.0, min(deadline.left, quiet)))
-                return index, wire.match
+                return wire.find(patterns, max(0.0, min(deadline.left, quiet)))
             except pexpect.EOF:
                 raise self._trouble(f"QEMU ended while {what} was awaited", command) from None
             except pexpect.TIMEOUT:
@@ -217,16 +192,14 @@ class Console:
                     raise self._trouble(f"{what} did not come within {deadline.seconds:g} s", command) from None
                 if time.monotonic() - max(asked, wire.heard) >= self.silence:
                     raise self._trouble(f"silence for {self.silence:g} s while {what} was awaited", command) from None
-            except _TooMuch:
+            except TooMuch:
                 limit = f"more than {OUTPUT_LIMIT >> 20} MiB of output"
                 raise self._trouble(f"{limit} while {what} was awaited", command) from None
 
     def _panicked(self, match: re.Match[str], command: str = "") -> None:
         """Let the guest finish its last words, then fail."""
-        try:
-            self.wire.expect([self.dialect.banner, pexpect.EOF], timeout=0.5)
-        except pexpect.TIMEOUT:
-            pass
+        with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF, TooMuch):
+            self.wire.find([self.dialect.banner], LAST_WORDS_SECONDS)
         raise self._trouble(f"the guest panicked: {match.group().strip()}", command)
 
     def _trouble(self, what: str, command: str = "", kind: type[GuestError] = GuestError) -> GuestError:

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """How each bootloader's shell talks, as data.
 
-Patterns are matched after VT100 escapes were stripped. Sources: barebox 2026.06.1 and Debian 12's U-Boot 2023.01 as they
-print themselves; the limits from CONFIG_CBSIZE (barebox: 1024, of which two are the line's end) and from trials.
+Patterns are matched after VT100 escapes were stripped. Sources: barebox 2026.06.1 and Debian 12's U-Boot 2023.01 as
+they print themselves; line limits from CONFIG_CBSIZE (barebox 1024; U-Boot 256 on riscv64, 512 elsewhere) and trials.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping, Pattern
+from re import Pattern
 
 from .errors import UsageError
 
@@ -56,7 +57,7 @@ U_BOOT = Dialect(
     prompt=re.compile(r"(?m)^=> "),
     continuation=re.compile(r"(?m)^> \Z"),
     panic=re.compile(r'(?m)^("[^"\r\n]+" handler|Unhandled exception: |### ERROR ### )[^\r\n]*'),
-    line_limit=1022,
+    line_limit=255,
 )
 
 DIALECTS: Mapping[str, Dialect] = {d.name: d for d in (BAREBOX, U_BOOT)}

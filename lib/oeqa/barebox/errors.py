@@ -26,3 +26,7 @@ class GuestError(AssertionError):
 
 class ShellError(GuestError):
     """The shell refused a line; its prompt is back and the machine is usable."""
+
+
+class RequestRefused(GuestError):
+    """QEMU answered a QMP request with an error."""

@@ -7,9 +7,10 @@ The meaning of each field is in conf/machines/schema.json, which the description
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Mapping, TypeVar
+from typing import Any, TypeVar
 
 from .errors import UsageError
 
@@ -108,9 +109,8 @@ def _build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(data) - known):
-        raise UsageError(
-            f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}. Run barebox-virt machines again."
-        )
+        allowed = ", ".join(sorted(known))
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; allowed: {allowed}. Run barebox-virt machines again.")
     try:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
     except TypeError as error:

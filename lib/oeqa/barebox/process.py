@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""A running QEMU: its start, its console's socket, QMP, and its end, also when the harness is killed."""
+"""A running QEMU: its start, its console's pipes, QMP, and its end, also when the harness is killed."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import select
 import shlex
 import signal
-import socket
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from .deadline import Deadline
-from .errors import SetupError
+from .errors import RequestRefused, SetupError
 
 SOCKET_PATH_LIMIT = 80
 QUIT_SECONDS = 5.0
@@ -50,6 +49,11 @@ class RunFolder:
         self._reaper.stdin.write(f"{group or ''}\n".encode())
         self._reaper.stdin.flush()
 
+    def outlive_exec(self) -> None:
+        """Leave the folder to the program that is about to replace this process; it goes when that one ends."""
+        assert self._reaper.stdin is not None
+        os.set_inheritable(self._reaper.stdin.fileno(), True)
+
     def close(self) -> None:
         """Remove the folder."""
         if self._reaper.poll() is None:
@@ -60,7 +64,7 @@ def _make_folder() -> str:
     folder = tempfile.mkdtemp(prefix="barebox-virt-")
     if len(folder) <= SOCKET_PATH_LIMIT:
         return folder
-    os.rmdir(folder)
+    Path(folder).rmdir()
     return tempfile.mkdtemp(prefix="barebox-virt-", dir="/tmp")
 
 
@@ -84,8 +88,8 @@ class Qmp:
             raise ConnectionError(f"QMP: {error!r}") from None
 
     async def _accept(self, death: int, seconds: float) -> None:
-        ended = self._loop.create_future()
-        self._loop.add_reader(death, lambda: ended.done() or ended.set_result(None))
+        ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(death, _once(ended))
         accept = asyncio.ensure_future(self._client.accept())
         try:
             await asyncio.wait({accept, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -99,30 +103,51 @@ class Qmp:
     def execute(self, name: str, **arguments: object) -> Any:
         """The answer to one request.
 
+        :raises RequestRefused: QEMU's answer is an error
         :raises ConnectionError: QEMU is gone or does not answer
         """
         try:
             request = self._client.execute(name, arguments or None)
             return self._loop.run_until_complete(asyncio.wait_for(request, QUIT_SECONDS))
+        except ExecuteError as error:
+            raise RequestRefused(f"QMP {name}: {error}") from None
         except (asyncio.TimeoutError, QMPError, OSError) as error:
             raise ConnectionError(f"QMP {name}: {error!r}") from None
 
     def events(self) -> list[Mapping[str, Any]]:
         """What happened since this was asked last."""
-        return self._client.events.clear()
+        return list(self._client.events.clear())
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(asyncio.TimeoutError, QMPError, OSError, EOFError):
             self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), QUIT_SECONDS))
-        except (asyncio.TimeoutError, QMPError, OSError, EOFError):
-            pass
         self._loop.close()
 
 
-class Process:
-    """One QEMU, started by ``command``; it connects to our sockets in ``folder``.
+class Pipes:
+    """The console's two pipes. A socket would not do: QEMU sends single characters, some 280 of them fill a socket's
+    buffer, and then QEMU waits for its reader with its lock held and answers no QMP request."""
 
-    :raises SetupError: it ended before its console was there
+    def __init__(self, path: Path) -> None:
+        self._paths = [path.with_suffix(suffix) for suffix in (".in", ".out")]
+        for pipe in self._paths:
+            os.mkfifo(pipe)
+        self.to_guest = os.open(self._paths[0], os.O_RDWR | os.O_CLOEXEC)
+        self.from_guest = os.open(self._paths[1], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        for fd in (self.to_guest, self.from_guest):
+            os.close(fd)
+        for pipe in self._paths:
+            pipe.unlink(missing_ok=True)
+
+
+class Process:
+    """One QEMU, started by ``command``, with its console's pipes and its QMP socket in ``folder``.
+
+    :param errors: file for what QEMU prints beside the console
+    :param seconds: deadline for QEMU to come up
+    :raises SetupError: it did not come up
     """
 
     def __init__(
@@ -131,9 +156,8 @@ class Process:
         self.command = list(command)
         self.errors = errors
         self._folder = folder
-        self._console: socket.socket | None = None
+        self.console = Pipes(folder.path / "console")
         self.qmp = Qmp(folder.path / "qmp")
-        listener = _listen(folder.path / "console")
         try:
             with errors.open("wb") as stream:
                 self._process = subprocess.Popen(
@@ -144,20 +168,11 @@ class Process:
                     env=env,
                     start_new_session=True,
                 )
-            folder.guard(self._process.pid)
-            self._connect(listener, Deadline(seconds))
-        except FileNotFoundError as error:
-            self.qmp.close()
+        except OSError as error:
+            self._free()
             raise SetupError(f"{self.command[0]} cannot be started: {error.strerror}") from None
-        finally:
-            listener.close()
-            (folder.path / "console").unlink(missing_ok=True)
-
-    @property
-    def console(self) -> int:
-        """The console's file descriptor."""
-        assert self._console is not None
-        return self._console.fileno()
+        folder.guard(self._process.pid)
+        self._connect(seconds)
 
     def was_reset(self) -> bool:
         """Whether the machine was reset since this was asked last."""
@@ -200,41 +215,40 @@ class Process:
                 continue
         _signal_group(self._process.pid, signal.SIGKILL)
         self._folder.guard(None)
-        self.qmp.close()
-        (self._folder.path / "qmp").unlink(missing_ok=True)
-        if self._console is not None:
-            self._console.close()
+        self._free()
 
-    def _connect(self, listener: socket.socket, deadline: Deadline) -> None:
-        """Take QEMU's connections for console and QMP, or notice its death."""
+    def _connect(self, seconds: float) -> None:
+        """Take QEMU's connection for QMP, or notice its death."""
         death = os.pidfd_open(self._process.pid)
         try:
-            ready, _, _ = select.select([listener, death], [], [], deadline.left)
-            if listener not in ready:
-                raise ConnectionError("nobody came")
-            self._console = listener.accept()[0]
-            self.qmp.accept(death, deadline.left)
+            self.qmp.accept(death, seconds)
         except ConnectionError:
             status = self.wait(0.5)
             self.kill()
             what = "does not answer" if status is None else f"ended at once, with status {status}"
-            raise SetupError(f"QEMU {what}: {self.said() or 'without a word'}\ncommand: {shlex.join(self.command)}") from None
+            raise SetupError(
+                f"QEMU {what}: {self.said() or 'without a word'}\ncommand: {shlex.join(self.command)}"
+            ) from None
         except BaseException:
             self.kill()
             raise
         finally:
             os.close(death)
 
-
-def _listen(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(1)
-    return listener
+    def _free(self) -> None:
+        self.qmp.close()
+        self.console.close()
+        (self._folder.path / "qmp").unlink(missing_ok=True)
 
 
 def _signal_group(group: int, signal_number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal_number)
-    except ProcessLookupError:
-        pass
+
+
+def _once(future: asyncio.Future[None]) -> Callable[[], None]:
+    def settle() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    return settle

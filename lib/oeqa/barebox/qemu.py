@@ -46,6 +46,14 @@ class Files:
     def console(self, device: Device) -> Path:
         return self.folder / f"{device.id}.log"
 
+    def folders(self, machine: Machine) -> list[Path]:
+        """The folders that have to exist before QEMU starts."""
+        return [self.tftp(), *(self.share(d) for d in machine.devices if d.kind == "9p")]
+
+    def disks(self, machine: Machine) -> list[Path]:
+        """The disk images that have to exist before QEMU starts."""
+        return [self.disk(d) for d in machine.devices if d.kind == "block"]
+
 
 def find(machine: Machine, path: Path | None = None) -> Program:
     """The machine's QEMU, from PATH or at ``path``.
@@ -65,7 +73,7 @@ def find(machine: Machine, path: Path | None = None) -> Program:
     return program
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _ask(path: str) -> Program:
     answers = []
     for option in (["--version"], ["-machine", "none", "-device", "help"]):
@@ -95,6 +103,11 @@ def machine_args(machine: Machine, accelerator: str) -> list[str]:
     return ["-machine", board, "-cpu", cpu, "-accel", accelerator, "-smp", str(q.smp), "-m", str(q.memory)]
 
 
+def stdio_args() -> list[str]:
+    """The serial console and QEMU's monitor on the terminal."""
+    return ["-serial", "mon:stdio"]
+
+
 def firmware_args(machine: Machine, firmware: Firmware) -> list[str]:
     """The bootloader and what has to run below it."""
     args = [f"-{machine.bootloader(firmware.bootloader).load}", str(firmware.image)]
@@ -121,9 +134,9 @@ def device_args(machine: Machine, bootloader: str, program: Program, files: File
 
 
 def io_args(console: Path, qmp: Path) -> list[str]:
-    """The serial console and QMP, on sockets where the harness listens."""
+    """The serial console on a pair of pipes, QMP on a socket where the harness listens."""
     return [
-        *("-chardev", f"socket,id=console,path={_comma(console)}", "-serial", "chardev:console", "-monitor", "none"),
+        *("-chardev", f"pipe,id=console,path={_comma(console)}", "-serial", "chardev:console", "-monitor", "none"),
         *("-chardev", f"socket,id=qmp,path={_comma(qmp)}", "-mon", "chardev=qmp,mode=control"),
     ]
 
@@ -146,7 +159,7 @@ def _net(device: Device, files: Files, number: int) -> list[str]:
     return ["-netdev", user, "-device", f"{device.model},netdev={device.id},mac=52:54:00:12:34:{0x56 + number:02x}"]
 
 
-def _rng(device: Device, files: Files, _: int) -> list[str]:
+def _rng(device: Device, _files: Files, _: int) -> list[str]:
     return ["-object", f"rng-builtin,id={device.id}", "-device", f"{device.model},rng={device.id}"]
 
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import re
 import shlex
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Callable, Mapping, Sequence
+from typing import IO, Any, Callable
 
 from . import accelerator, dialect, qemu
 from .console import Boot, Console, Result
@@ -206,10 +206,11 @@ class Target:
             self._fill(qemu.Files(self._folder.path))
         return qemu.Files(self._folder.path)
 
-    def qmp(self, name: str, **arguments: object) -> Any:
+    def query(self, name: str, **arguments: object) -> Any:
         """QEMU's answer to a QMP request.
 
-        :raises GuestError: QEMU is gone or refuses
+        :raises RequestRefused: the answer is an error
+        :raises GuestError: QEMU is gone
         """
         self.shell()
         assert self._process is not None
@@ -257,7 +258,8 @@ class Target:
         started = time.monotonic()
         command = self._launch(self.accelerator.name, extra)
         self._process = Process(command, self._folder, self._logs / f"{name}.qemu.log", self._boot_seconds, self._env)
-        self._console = Console(self._process.console, self.dialect, log, self._process.was_reset, silence)
+        pipes = self._process.console
+        self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, self._process.was_reset, silence)
         try:
             boot = self._console.boot(started, self._boot_seconds)
         except GuestError as error:
@@ -297,16 +299,11 @@ class Target:
     def _fill(self, files: qemu.Files) -> None:
         """Disks, a file for TFTP and folders to share, with contents that differ in each run."""
         try:
-            files.tftp().mkdir()
+            for folder in files.folders(self.machine):
+                folder.mkdir()
+            for disk in files.disks(self.machine):
+                disk.write_bytes(random.randbytes(DISK_SIZE))
             (files.tftp() / "download.bin").write_bytes(random.randbytes(DOWNLOAD_SIZE))
-            for device in self.machine.devices:
-                if device.kind == "block":
-                    files.disk(device).write_bytes(random.randbytes(DISK_SIZE))
-                if device.kind == "9p":
-                    files.share(device).mkdir()
         except OSError as error:
-            folder = os.fspath(files.folder)
             self.stop()
-            raise SetupError(f"{folder}: {error.strerror}. Set TMPDIR to a folder with 100 MB of room.") from None
-
-
+            raise SetupError(f"{files.folder}: {error.strerror}. Set TMPDIR to a folder with 100 MB of room.") from None

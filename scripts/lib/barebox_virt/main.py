@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from oeqa.barebox.errors import BareboxError, GuestError
 
-from . import machines
+from . import doctor, machines, run, test
 
-SUBCOMMANDS = (machines,)
+SUBCOMMANDS = (doctor, machines, run, test)
 DESCRIPTION = """\
 Build, boot and test bootloaders in QEMU.
 

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""The base of every case: a unittest.TestCase that says what the bootloader must do.
+
+oeqa's loader and the command line both set ``target`` before a case runs. A failure that a known issue explains counts
+as an expected one; where such a case passes, it fails, so that the issue's range gets narrowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .console import Result
+from .known_issues import KnownIssue
+from .machine import Device
+from .target import Target
+
+
+class BootloaderTestCase(unittest.TestCase):
+    """A case on the machine's console.
+
+    ``target`` is the library's :class:`~oeqa.barebox.target.Target`, or oeqa's controller, whose ``barebox`` is one.
+    ``bootloader`` names the one whose shell the case speaks.
+    """
+
+    bootloader: ClassVar[str] = "barebox"
+    target: Any = None
+    maxDiff = None
+    _in_hand: Device | None = None
+
+    @property
+    def board(self) -> Target:
+        """The machine under test."""
+        target = self.target
+        return target if isinstance(target, Target) else target.barebox
+
+    def setUp(self) -> None:
+        found = self.board.firmware.bootloader
+        if found != self.bootloader:
+            self.skipTest(f"the case is for {self.bootloader}, the firmware is {found}")
+
+    def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
+        if self.target is None or result is None:
+            return super().run(result)
+        issue = self.board.expected_failure(self.name)
+        if issue is not None:
+            method = getattr(self, self._testMethodName)
+            setattr(self, self._testMethodName, unittest.expectedFailure(lambda: method()))
+        return super().run(_Result(result, self.board, issue))  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str:
+        """``module.Class.test``, as in results and known issues."""
+        return f"{type(self).__module__.rpartition('.')[2]}.{type(self).__qualname__}.{self._testMethodName}"
+
+    # What a case says
+
+    def shell(self, command: str, status: int = 0, seconds: float = 30.0) -> list[str]:
+        """The lines that a command prints; the case fails where its exit status is another."""
+        result = self.board.run(command, seconds)
+        self.assertEqual(result.status, status, f"exit status {status} is expected:\n{result}")
+        return list(result.lines)
+
+    def answer(self, command: str, seconds: float = 30.0) -> str:
+        """The only line that a successful command prints."""
+        lines = self.shell(command, seconds=seconds)
+        self.assertEqual(len(lines), 1, f"one line is expected:\n$ {command}\n" + "\n".join(lines))
+        return lines[0]
+
+    def attempt(self, command: str, seconds: float = 30.0) -> Result:
+        """What a command leaves, whatever its exit status."""
+        return self.board.run(command, seconds)
+
+    # What a case needs, or is skipped by name
+
+    def need(self, symbol: str, command: str = "") -> None:
+        """Skip where the firmware lacks a Kconfig symbol, or, where its configuration is not at hand, a command."""
+        symbols = self.board.symbols
+        if symbols is not None:
+            if symbol not in symbols:
+                self.skipTest(f"CONFIG_{symbol} is off")
+        elif command and command not in self.board.commands():
+            self.skipTest(f"the firmware has no command {command}")
+
+    def has(self, device: Device) -> bool:
+        """Whether the firmware was built with what the device needs; without its configuration, it is asked itself."""
+        if self.board.symbols is not None:
+            return set(device.config) <= self.board.symbols
+        return device.driver in self.board.run("drvinfo").lines
+
+    def devices(self, kind: str) -> list[Device]:
+        """The devices of one kind; the case is skipped where there are none."""
+        described = self.board.machine.of_kind(kind, self.bootloader)
+        present = self.board.devices(kind)
+        if described and not present:
+            self.skipTest(f"QEMU {self.board.program.version} has no {', '.join(d.model for d in described)}")
+        usable = [d for d in present if self.bootloader != "barebox" or self.has(d)]
+        if not usable:
+            lacking = sorted({s for d in present for s in d.config if s not in (self.board.symbols or ())})
+            self.skipTest(
+                f"no {kind} device: " + (f"CONFIG_{', CONFIG_'.join(lacking)} off" if lacking else "none described")
+            )
+        return usable
+
+    def each(self, kind: str) -> Iterator[tuple[Device, str]]:
+        """Each device of one kind with the bootloader's name of it; a failure names the device in hand."""
+        for device in self.devices(kind):
+            self._in_hand = device
+            yield device, self.board.node(device)
+        self._in_hand = None
+
+    def _formatMessage(self, msg: Any, standardMsg: str) -> str:
+        text = super()._formatMessage(msg, standardMsg)
+        return f"{self._in_hand.id} ({self._in_hand.model}): {text}" if self._in_hand else text
+
+    def digest(self, path: Path, kind: str = "sha256") -> str:
+        """The digest of a file on the host."""
+        return hashlib.new(kind, path.read_bytes()).hexdigest()
+
+
+class _Result:
+    """A result that switches the machine off after a failure, so that the next case starts from a clean one; that names
+    the known issue; and that takes an unexpected success for the failure that it is."""
+
+    def __init__(self, result: unittest.TestResult, board: Target, issue: KnownIssue | None) -> None:
+        self._result = result
+        self._board = board
+        self._issue = issue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._result, name)
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        self._board.off()
+        self._result.addFailure(test, err)
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        self._board.off()
+        self._result.addError(test, err)
+
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
+        self._board.off()
+        assert self._issue is not None
+        error = AssertionError(f"known issue {self._issue.id}: {self._issue.title}\n{self._issue.link}\n{err[1]}")
+        self._result.addExpectedFailure(test, (type(error), error, err[2]))
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        assert self._issue is not None
+        if self._issue.patch and self._board.firmware.patches is None:
+            self._result.addSuccess(test)  # nobody can tell whether the patch is in
+            return
+        error = AssertionError(f"known issue {self._issue.id} is gone here: narrow its range in conf/known-issues.yaml")
+        self._result.addFailure(test, (type(error), error, None))  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""barebox finds the machine that QEMU built."""
+
+import re
+from collections import Counter
+
+from oeqa.barebox import case, devicetree, errors
+
+SEEDS = ("rng-seed", "kaslr-seed")
+
+
+class DevicesTest(case.BootloaderTestCase):
+    def expected(self):
+        """The described devices that this QEMU and this firmware have."""
+        kinds = sorted({device.kind for device in self.board.machine.devices})
+        return [d for kind in kinds for d in self.board.devices(kind) if self.has(d)]
+
+    def test_bound(self):
+        """Each driver has as many devices as the description gives it."""
+        self.need("CMD_DRVINFO", "drvinfo")
+        bound, driver = Counter(), ""
+        for line in self.shell("drvinfo"):
+            if line[:1].isspace():
+                bound[driver] += 1
+            else:
+                driver = line.strip()
+        expected = Counter(device.driver for device in self.expected())
+        self.assertTrue(expected, "no device is expected at all")
+        self.assertEqual({name: bound[name] for name in expected}, dict(expected))
+
+    def test_nodes(self):
+        """Each device appears under its name, below the device that it was given as."""
+        self.need("CMD_DEVINFO", "devinfo")
+        tree = "\n".join(self.shell("devinfo"))
+        for device in self.expected():
+            node = self.board.node(device)
+            if node.startswith("/"):
+                self.shell(f"ls {node}")
+            else:
+                self.assertRegex(
+                    tree, rf"(?m)-- (.*/dev/)?{re.escape(node)}$", f"{device.id} ({device.model}) is missing"
+                )
+
+    def test_all_devices_work(self):
+        """No device that a driver was found for failed to start."""
+        self.need("CMD_DMESG", "dmesg")
+        failed = [x for x in self.shell("dmesg") if "probe failed" in x]
+        self.assertEqual(failed, [])
+
+    def test_ram(self):
+        """RAM is as large as QEMU made it."""
+        self.need("CMD_IOMEM", "iomem")
+        banks = re.findall(r"(?m)^ *0x(\w+) - 0x(\w+) .*\) ram\d+$", "\n".join(self.shell("iomem")))
+        if not banks:
+            self.skipTest("iomem lists no RAM: an EFI payload owns none")
+        size = sum(int(end, 16) - int(start, 16) + 1 for start, end in banks)
+        self.assertEqual(size, self.board.query("query-memory-size-summary")["base-memory"])
+
+    def test_device_tree(self):
+        """The device tree holds every node and property of QEMU's own, random seeds aside."""
+        self.need("CMD_OF_DUMP", "of_dump")
+        path = self.board.files.folder / "qemu.dtb"
+        try:
+            self.board.query("dumpdtb", filename=str(path))
+        except errors.RequestRefused as error:
+            self.skipTest(f"QEMU has no device tree for this machine: {error}")
+        theirs = devicetree.from_blob(path.read_bytes())
+        ours = devicetree.from_source(self.shell("of_dump /"))
+        lacking = [node for node in theirs if node not in ours]
+        self.assertEqual(lacking, [], "nodes are missing")
+        changed = {
+            f"{node}:{name}": (value, ours[node].get(name))
+            for node, properties in theirs.items()
+            for name, value in properties.items()
+            if name not in SEEDS and ours[node].get(name) != value
+        }
+        self.assertEqual(changed, {}, "properties differ (QEMU's, barebox')")

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""barebox's shell computes, decides, repeats, quotes, and keeps files."""
+
+import hashlib
+import zlib
+
+from oeqa.barebox import case, errors
+
+DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+
+
+class ShellTest(case.BootloaderTestCase):
+    def test_status(self):
+        """Every command leaves its exit status."""
+        self.shell("true")
+        self.shell("false", status=1)
+        self.shell("test 1 = 2", status=1)
+        self.shell("no_such_command", status=127)
+
+    def test_status_of_list(self):
+        """The last command that ran decides the status of a list."""
+        self.assertEqual(self.shell("false || echo other"), ["other"])
+        self.assertEqual(self.shell("false && echo never", status=1), [])
+        self.assertEqual(self.shell("true && echo then; true"), ["then"])
+
+    def test_variables(self):
+        """Variables hold what was assigned, and vanish in an empty assignment."""
+        self.shell("animal=otter")
+        self.assertEqual(self.answer("echo $animal ${animal}s"), "otter otters")
+        self.shell("animal=")
+        self.assertEqual(self.answer("echo [$animal]"), "[]")
+
+    def test_global_variables(self):
+        """Global variables outlive the line and appear in the list."""
+        self.shell("global otters=7")
+        self.assertEqual(self.answer("echo $global.otters"), "7")
+        self.assertTrue([x for x in self.shell("global") if "otters: 7" in x])
+
+    def test_if(self):
+        """if, elif and else take the right branch."""
+        script = "if [ $n = 1 ]; then echo one; elif [ $n = 2 ]; then echo two; else echo many; fi"
+        for n, word in ((1, "one"), (2, "two"), (3, "many")):
+            self.assertEqual(self.answer(f"n={n}; {script}"), word)
+
+    def test_loops(self):
+        """for and while repeat as often as they should."""
+        self.assertEqual(self.shell("for i in a b c; do echo $i; done"), ["a", "b", "c"])
+        self.assertEqual(self.shell('n=; while [ "$n" != xxx ]; do n="${n}x"; echo $n; done'), ["x", "xx", "xxx"])
+
+    def test_quoting(self):
+        """Quotes keep blanks and separators, and single ones dollars too."""
+        self.assertEqual(self.answer('echo "a  b;c"'), "a  b;c")
+        self.assertEqual(self.answer("v=x; echo \"$v\" '$v'"), "x $v")
+
+    def test_long_command(self):
+        """A command of 1000 characters arrives whole."""
+        text = "".join(chr(ord("a") + i % 26) for i in range(995))
+        self.assertEqual(self.answer(f"echo {text}"), text)
+
+    def test_refused_line(self):
+        """An open quote and a syntax error are refused, and the shell goes on."""
+        for line in ('echo "open', "if true", "echo a | cat"):
+            with self.assertRaises(errors.ShellError, msg=line):
+                self.attempt(line)
+        self.assertEqual(self.answer("echo alive"), "alive")
+
+
+class FileTest(case.BootloaderTestCase):
+    folder = "/filetest"
+
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_MKDIR", "mkdir")
+        self.shell(f"rm -r {self.folder}; mkdir {self.folder}")
+
+    def test_write_read(self):
+        """What is written and appended is read back."""
+        self.shell(f"echo -o {self.folder}/a first; echo -a {self.folder}/a second")
+        self.assertEqual(self.shell(f"cat {self.folder}/a"), ["first", "second"])
+
+    def test_copy_compare_remove(self):
+        """A copy equals its source until one of them is changed, and is gone once removed."""
+        self.need("CMD_MEMCMP", "memcmp")
+        a, b = f"{self.folder}/a", f"{self.folder}/b"
+        self.shell(f"echo -o {a} some text; cp {a} {b}")
+        self.shell(f"memcmp -s {a} -d {b} 0 0 10")
+        self.shell(f"echo -o {b} more text")
+        self.assertNotEqual(self.attempt(f"memcmp -s {a} -d {b} 0 0 10").status, 0)
+        self.shell(f"rm {b}")
+        self.shell(f"test -e {b}", status=1)
+
+    def test_folders(self):
+        """Folders nest, are listed, and are removed when they are empty only."""
+        self.shell(f"mkdir -p {self.folder}/x/y; echo -o {self.folder}/x/file text")
+        self.assertEqual(sorted(" ".join(self.shell(f"ls {self.folder}/x")).split()), ["file", "y"])
+        self.assertNotEqual(self.attempt(f"rmdir {self.folder}/x").status, 0)
+        self.shell(f"rm {self.folder}/x/file; rmdir {self.folder}/x/y; rmdir {self.folder}/x")
+        self.shell(f"test -d {self.folder}/x", status=1)
+
+    def test_digests(self):
+        """Digests are those that the test computes itself."""
+        text = "the quick brown fox"
+        self.shell(f"echo -o {self.folder}/text {text}")
+        done = []
+        for name in DIGESTS:
+            if self.board.symbols is not None and f"CMD_{name.upper()}SUM" not in self.board.symbols:
+                continue
+            expected = hashlib.new(name, f"{text}\n".encode()).hexdigest()
+            self.assertEqual(self.answer(f"{name}sum {self.folder}/text").split()[0], expected)
+            done.append(name)
+        self.assertTrue(done, "the configuration has no digest command at all")
+
+    def test_crc32(self):
+        """crc32 over a file is the CRC of IEEE 802.3."""
+        self.need("CMD_CRC", "crc32")
+        self.shell(f"echo -o {self.folder}/text otter")
+        self.assertEqual(int(self.answer(f"crc32 -f {self.folder}/text").split()[-1], 16), zlib.crc32(b"otter\n"))

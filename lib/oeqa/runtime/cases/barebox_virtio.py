@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""barebox moves data through each VirtIO device, and the host's side agrees."""
+
+import hashlib
+
+from oeqa.barebox import case
+
+COPIED = 0x180000
+BEHIND = 0x400200
+
+
+class BlockTest(case.BootloaderTestCase):
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_SHA256SUM", "sha256sum")
+
+    def same(self, device, node):
+        digest = self.answer(f"sha256sum /dev/{node}", seconds=60).split()[0]
+        self.assertEqual(digest, self.digest(self.board.files.disk(device)), "guest and host differ")
+
+    def test_read(self):
+        """A whole disk reads as the host has it."""
+        for device, node in self.each("block"):
+            self.same(device, node)
+
+    def test_write(self):
+        """What is written beyond the first MiB is on the host, and nothing beside it changed."""
+        for device, node in self.each("block"):
+            disk = self.board.files.disk(device)
+            expected = bytearray(disk.read_bytes())
+            expected[BEHIND : BEHIND + COPIED] = expected[:COPIED]
+            self.shell(f"memcpy -s /dev/{node} -d /dev/{node} 0 {BEHIND:#x} {COPIED:#x}", seconds=60)
+            self.assertEqual(
+                self.digest(disk), hashlib.sha256(expected).hexdigest(), "the host's copy is not as written"
+            )
+            self.same(device, node)
+
+    def test_persists(self):
+        """What is written is there after a power cycle."""
+        for device, node in self.each("block"):
+            text = f"written to {device.id}"
+            self.shell(f"echo -o /note {text}; memcpy -s /note -d /dev/{node} 0 0x300000 {len(text)}")
+            self.board.off()
+            self.shell(f"memcpy -s /dev/{node} -d /back 0x300000 0 {len(text)}")
+            self.assertEqual(self.answer("cat /back"), text)
+            self.same(device, node)
+
+
+class NetTest(case.BootloaderTestCase):
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_DHCP", "dhcp")
+
+    def lease(self, number, node):
+        """An address by DHCP on one interface, with the others down."""
+        self.shell(f"ifdown -a; dhcp {node}", seconds=60)
+        return f"10.0.{2 + number}"
+
+    def test_dhcp(self):
+        """DHCP gives the address that the host's server has."""
+        for number, (_, node) in enumerate(self.each("net")):
+            network = self.lease(number, node)
+            self.assertEqual(self.answer(f"echo ${node}.ipaddr"), f"{network}.15")
+
+    def test_ping(self):
+        """The host answers a ping."""
+        self.need("CMD_PING", "ping")
+        for number, (_, node) in enumerate(self.each("net")):
+            network = self.lease(number, node)
+            self.assertIn(f"host {network}.2 is alive", self.shell(f"ping {network}.2", seconds=60))
+
+    def test_tftp(self):
+        """A TFTP download of some MiB has the digest of the host's file."""
+        self.need("CMD_TFTP", "tftp")
+        self.need("CMD_SHA256SUM", "sha256sum")
+        expected = self.digest(self.board.files.tftp() / "download.bin")
+        for number, (_, node) in enumerate(self.each("net")):
+            self.shell(f"global.net.server={self.lease(number, node)}.2")
+            self.shell("tftp download.bin /download.bin", seconds=120)
+            digest = self.answer("sha256sum /download.bin").split()[0]
+            self.shell("rm /download.bin")
+            self.assertEqual(digest, expected, "the download is not the host's file")
+
+
+class RngTest(case.BootloaderTestCase):
+    def test_differs(self):
+        """The random number generator delivers data, and other data each time."""
+        self.need("CMD_MD5SUM", "md5sum")
+        for _, node in self.each("rng"):
+            zeros = hashlib.md5(bytes(64)).hexdigest()
+            seen = [zeros]
+            for _ in range(4):
+                self.shell(f"memcpy -s /dev/{node} -d /random 0 0 64")
+                self.assertIn(" 64 ", self.answer("ls -l /random"))
+                seen.append(self.answer("md5sum /random").split()[0])
+            self.assertEqual(len(set(seen)), 5, f"repeated or zero: {seen}")
+
+
+class ShareTest(case.BootloaderTestCase):
+    def test_from_host(self):
+        """A file of the host's has its contents in the guest."""
+        self.need("CMD_SHA256SUM", "sha256sum")
+        for device, node in self.each("9p"):
+            path = self.board.files.share(device) / "from-host"
+            path.write_bytes(self.board.files.tftp().joinpath("download.bin").read_bytes()[:300001])
+            self.assertEqual(self.answer(f"sha256sum {node}/from-host").split()[0], self.digest(path))
+
+    def test_to_host(self):
+        """A file of the guest's has its contents on the host."""
+        self.need("9P_FS_WRITE", "cp")
+        for device, node in self.each("9p"):
+            self.shell(f"echo -o {node}/from-guest otters swim in {device.id}")
+            text = (self.board.files.share(device) / "from-guest").read_text()
+            self.assertEqual(text, f"otters swim in {device.id}\n")
+
+
+class ConsoleTest(case.BootloaderTestCase):
+    def test_output(self):
+        """What is printed while the console is active arrives at the host, and nothing after that."""
+        for device, node in self.each("console"):
+            self.shell(f"{node}.active=oe")
+            self.shell("echo through $global.version")
+            self.shell(f"{node}.active=")
+            self.shell("echo behind the curtain")
+            text = self.board.files.console(device).read_text(encoding="utf-8", errors="replace")
+            self.assertIn(f"through {self.board.boots[0].version}", text)
+            self.assertNotIn("behind the curtain", text)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""test: the cases on a firmware of one's own, without BitBake."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from oeqa.barebox import qemu, results
+from oeqa.barebox.case import BootloaderTestCase
+from oeqa.barebox.errors import GuestError, UsageError
+from oeqa.barebox.firmware import Firmware
+from oeqa.barebox.machine import Machine
+from oeqa.barebox.results import Verdict
+from oeqa.barebox.target import Target
+
+from . import common, progress, table
+
+NAME = "test"
+HELP = "run the cases on a firmware; exit status 1 where one failed"
+EXAMPLES = """\
+  barebox-virt test qemuarm64-barebox --firmware images/barebox-dt-2nd.img
+  barebox-virt test qemux86-64-barebox --firmware barebox.efi --accel kvm
+  barebox-virt test qemuriscv64-barebox --bootloader u-boot      the distribution's U-Boot
+  barebox-virt test qemuarm64-barebox --firmware FILE --case barebox_virtio.NetTest --repeat 20"""
+WORDS = {"PASSED": "passed", "FAILED": "failed", "ERROR": "error", "SKIPPED": "skipped", "EXPECTEDFAIL": "known"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``test``."""
+    common.add_firmware_arguments(parser)
+    parser.add_argument(
+        "--case", action="append", default=[], metavar="MODULE[.CLASS[.TEST]]", help="only these cases; repeatable"
+    )
+    parser.add_argument("--list", action="store_true", help="print the cases' names and claims; run nothing")
+    where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
+    parser.add_argument("--results", type=Path, metavar="DIR", help=where)
+    parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run everything N times")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}; a number from 1 on is expected")
+    return int(text)
+
+
+def load_cases(arguments: argparse.Namespace) -> list[BootloaderTestCase]:
+    """The cases that the command line asks for, from all layers."""
+    folders = [layer / "lib/oeqa/runtime/cases" for layer in reversed(common.layers(arguments))]
+    return results.load([f for f in folders if f.is_dir()], arguments.bootloader, arguments.case)
+
+
+def _list(cases: Sequence[BootloaderTestCase]) -> int:
+    table.show("Cases", ("case", "claim"), [(c.name, c.shortDescription() or "") for c in cases])
+    return 0
+
+
+def title(target: Target) -> str:
+    """What was tested, where and how."""
+    info = target.info()
+    reason = f" ({info['ACCELERATOR_REASON']})" if info["ACCELERATOR_REASON"] else ""
+    name = f"{info['BOOTLOADER']} {info['BOOTLOADER_VERSION']}".strip()
+    return f"{name} on {target.machine.name}, QEMU {info['QEMU_VERSION']}, {info['ACCELERATOR']}{reason}"
+
+
+def _show(heading: str, verdicts: Sequence[Verdict]) -> None:
+    rows = [(v.case, WORDS[v.status], f"{v.seconds:.2f}", v.reason) for v in verdicts]
+    table.show(heading, ("case", "verdict", "seconds", "why"), rows)
+    for v in verdicts:
+        if v.status in results.BAD:
+            print(f"\n{WORDS[v.status]}: {v.case}\n{v.log.rstrip()}")
+
+
+def once(
+    m: Machine,
+    firmware: Firmware,
+    arguments: argparse.Namespace,
+    cases: Sequence[BootloaderTestCase],
+    folder: results.Folder,
+) -> bool:
+    """Run the cases once, record and show them; whether none failed."""
+    started = time.time()
+    known = common.find_known_issues(arguments)
+    logs = folder.path / "logs" / time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+    with Target(m, firmware, qemu.find(m), logs, arguments.accel, known_issues=known) as target:
+        with progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases)) as shown:
+            try:
+                target.start()
+            except GuestError as error:
+                shown.note(f"the machine does not come to its prompt: {str(error).splitlines()[0]}")
+            verdicts = results.run(cases, target, lambda v: shown.step(v.case, WORDS[v.status]))
+        path = folder.add(*results.configuration(target, started), verdicts)
+        _show(title(target), verdicts)
+    counts = {word: sum(WORDS[v.status] == word for v in verdicts) for word in dict.fromkeys(WORDS.values())}
+    print(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}. Results: {path}")
+    return not any(v.status in results.BAD for v in verdicts)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Test one firmware on one machine."""
+    cases = load_cases(arguments)
+    if arguments.list:
+        return _list(cases)
+    m = common.find_machine(arguments)
+    firmware = common.find_firmware(arguments, m)
+    if not cases:
+        raise UsageError(f"no case speaks to {arguments.bootloader}")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = arguments.results or Path("barebox-virt-results") / f"{m.name}-{stamp}"
+    with results.Folder(path) as folder:
+        return int(not all([once(m, firmware, arguments, cases, folder) for _ in range(arguments.repeat)]))
