@@ -82,7 +82,9 @@ class BootloaderTestCase(unittest.TestCase):
         if symbols is not None:
             if symbol not in symbols:
                 self.skipTest(f"CONFIG_{symbol} is off")
-        elif command and command not in self.board.commands():
+        elif not command:
+            self.skipTest(f"no configuration at hand that tells of CONFIG_{symbol}")
+        elif command not in self.board.commands():
             self.skipTest(f"the firmware has no command {command}")
 
     def has(self, device: Device) -> bool:

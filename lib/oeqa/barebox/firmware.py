@@ -145,6 +145,9 @@ def load_description(path: Path) -> tuple[Machine, Firmware]:
     if image is None:
         raise UsageError(f"{path}: image: a file name is expected")
     check(machine, data["bootloader"], image)
+    below = machine.bootloader(data["bootloader"]).bios
+    if below is not None and files["bios"] is None:
+        files["bios"] = _first(below.installed, below.name, below.package)
     version, build = banner(files["elf"], data["bootloader"]) if files["elf"] else ("", "")
     firmware = Firmware(
         bootloader=data["bootloader"],

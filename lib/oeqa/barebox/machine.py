@@ -56,6 +56,7 @@ class Bios:
     """A second firmware that runs below the bootloader."""
 
     name: str
+    recipe: str
     deployed: str
     installed: tuple[str, ...]
     package: str
@@ -84,6 +85,7 @@ class Machine:
     base: str
     qemu: Qemu
     devices: tuple[Device, ...]
+    altered_properties: tuple[str, ...] = ()
     firmware: Mapping[str, Bootloader] = field(default_factory=dict)
 
     def bootloader(self, name: str) -> Bootloader:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
 
 from .errors import RequestRefused, SetupError
 
@@ -99,6 +99,7 @@ class Qmp:
         finally:
             self._loop.remove_reader(death)
             accept.cancel()
+            await asyncio.gather(accept, return_exceptions=True)
 
     def execute(self, name: str, **arguments: object) -> Any:
         """The answer to one request.
@@ -119,8 +120,9 @@ class Qmp:
         return list(self._client.events.clear())
 
     def close(self) -> None:
-        with contextlib.suppress(asyncio.TimeoutError, QMPError, OSError, EOFError):
-            self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), QUIT_SECONDS))
+        if self._client.runstate in (Runstate.RUNNING, Runstate.DISCONNECTING):
+            with contextlib.suppress(asyncio.TimeoutError, QMPError, OSError, EOFError):
+                self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), QUIT_SECONDS))
         self._loop.close()
 
 

@@ -14,7 +14,7 @@ from oeqa.barebox.errors import GuestError, UsageError
 from oeqa.barebox.firmware import Firmware
 from oeqa.barebox.machine import Machine
 from oeqa.barebox.results import Verdict
-from oeqa.barebox.target import Target
+from oeqa.barebox.target import BOOT_SECONDS, SILENCE_SECONDS, Target
 
 from . import common, progress, table
 
@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="print the cases' names and claims; run nothing")
     where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
     parser.add_argument("--results", type=Path, metavar="DIR", help=where)
+    boot = f"deadline from a start to the prompt (default: {BOOT_SECONDS:g})"
+    parser.add_argument("--boot-seconds", type=_seconds, default=BOOT_SECONDS, metavar="S", help=boot)
+    silence = f"a busy guest that says nothing for so long is taken for dead (default: {SILENCE_SECONDS:g})"
+    parser.add_argument("--silence-seconds", type=_seconds, default=SILENCE_SECONDS, metavar="S", help=silence)
     parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run everything N times")
 
 
@@ -44,6 +48,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r}; a number from 1 on is expected")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 86400:
+        raise argparse.ArgumentTypeError(f"{text!r}; seconds are expected, more than 0 and less than a day")
+    return seconds
 
 
 def load_cases(arguments: argparse.Namespace) -> list[BootloaderTestCase]:
@@ -84,7 +98,16 @@ def once(
     started = time.time()
     known = common.find_known_issues(arguments)
     logs = folder.path / "logs" / time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
-    with Target(m, firmware, qemu.find(m), logs, arguments.accel, known_issues=known) as target:
+    with Target(
+        m,
+        firmware,
+        qemu.find(m),
+        logs,
+        arguments.accel,
+        known_issues=known,
+        boot_seconds=arguments.boot_seconds,
+        silence_seconds=arguments.silence_seconds,
+    ) as target:
         with progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases)) as shown:
             try:
                 target.start()

@@ -46,6 +46,16 @@ class BlockTest(case.BootloaderTestCase):
             self.same(device, node)
 
 
+class FirmwareDiskTest(case.BootloaderTestCase):
+    def test_read(self):
+        """The first disk reads the same by the driver of the firmware below."""
+        self.need("EFI_BLK")
+        node = self.board.node(self.devices("block")[0])
+        self.shell(f"memcpy -s /dev/{node} -d /theirs 0 0 512")
+        self.shell("memcpy -s /dev/disk0 -d /ours 0 0 512", seconds=5)
+        self.shell("memcmp -s /ours -d /theirs 0 0 512")
+
+
 class NetTest(case.BootloaderTestCase):
     def setUp(self):
         super().setUp()

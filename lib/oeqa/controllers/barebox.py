@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""oeqa's testimage on a bootloader: BitBake's variables in, the library's target and oeqa's results out."""
+
+import glob
+import logging
+import os
+import shlex
+import signal
+import time
+
+import bb
+from oeqa.barebox import firmware, known_issues, qemu, results
+from oeqa.barebox.errors import BareboxError, GuestError
+from oeqa.barebox.target import Target
+from oeqa.core.target import OETarget
+from oeqa.core.utils.test import getSuiteCases
+from oeqa.runtime.context import OERuntimeTestContext, OERuntimeTestContextExecutor
+from oeqa.utils import get_json_result_dir, make_logger_bitbake_compatible
+from oeqa.utils.metadata import get_layers
+
+WORDS = ["slirp", "nonetwork", "nographic"]
+
+
+class BareboxTarget(OETarget):
+    """A bootloader's console in place of a Linux that is reached by ssh. Cases find the library's target in
+    ``barebox``."""
+
+    def __init__(self, logger, target_ip, server_ip, *, barebox=None, **kwargs):
+        super().__init__(logger)
+        self.barebox = barebox
+
+    def start(self, *args, **kwargs):
+        try:
+            self.barebox.start()
+        except GuestError as error:
+            self.logger.error("The machine does not come to its prompt: %s", error)
+        accelerator = self.barebox.accelerator
+        self.logger.info("Accelerator: %s %s", accelerator.name, accelerator.reason)
+
+    def stop(self):
+        self.barebox.stop()
+
+    def run(self, cmd, timeout=None):
+        result = self.barebox.run(cmd, timeout or 30)
+        return result.status, "\n".join(result.lines)
+
+    def copyTo(self, localSrc, remoteDst):
+        raise NotImplementedError("a bootloader takes no files by ssh; cases use the machine's 9p, TFTP or disks")
+
+    copyFrom = copyDirTo = copyDirFrom = copyTo
+
+
+def runqemu(description, sysroot, binaries):
+    """A start by runqemu: a function of accelerator and QEMU's further options, and the environment for it."""
+    conf = str(description).replace(".barebox-test.json", ".qemuboot.conf")
+    program = bb.utils.which(binaries, "runqemu")
+
+    def launch(accelerator, extra):
+        words = [*WORDS, "kvm"] if accelerator == "kvm" else WORDS
+        # A second -serial keeps runqemu from adding one.
+        return [program, conf, *words, "qemuparams=" + shlex.join([*extra, "-serial", "none"])]
+
+    return launch, {**os.environ, "PATH": binaries, "OECORE_NATIVE_SYSROOT": sysroot}
+
+
+def make_target(d):
+    """The library's target for the deployed firmware."""
+    name = "%s.barebox-test.json" % d.getVar("BAREBOX_TEST_NAME")
+    description = os.path.join(d.getVar("DEPLOY_DIR_IMAGE"), name)
+    machine, loaded = firmware.load_description(firmware.Path(description))
+    sysroot = native_sysroot(d)
+    binaries = ":".join([sysroot + "/usr/bin", d.getVar("PATH"), d.getVar("BB_ORIGENV").getVar("PATH") or ""])
+    binary = bb.utils.which(binaries, machine.qemu.binary) or machine.qemu.binary
+    launch, env = runqemu(description, sysroot, binaries)
+    extra = qemu.bios_args(loaded.bios) if loaded.bios else []
+    paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
+    return Target(
+        machine,
+        loaded,
+        qemu.find(machine, firmware.Path(binary)),
+        firmware.Path(d.getVar("TEST_LOG_DIR")) / time.strftime("%Y%m%d-%H%M%S"),
+        d.getVar("BAREBOX_ACCEL"),
+        launch=lambda accelerator, more: launch(accelerator, [*extra, *more]),
+        known_issues=known_issues.load(firmware.Path(p) for p in paths if os.path.exists(p)),
+        env=env,
+        boot_seconds=float(d.getVar("BAREBOX_BOOT_SECONDS")),
+        silence_seconds=float(d.getVar("BAREBOX_SILENCE_SECONDS")),
+    )
+
+
+def native_sysroot(d):
+    """The sysroot with QEMU in it, which rm_work spares; an empty one where the host's QEMU is used."""
+    base = os.path.join(d.getVar("BASE_WORKDIR"), d.getVar("BUILD_SYS"))
+    helper = os.path.join(base, "qemu-helper-native/1.0/recipe-sysroot-native")
+    if os.path.isdir(helper + "/usr/bin"):
+        return helper
+    empty = os.path.join(d.getVar("WORKDIR"), "testimage/sysroot")
+    bb.utils.mkdirhier(empty + "/usr/bin")
+    return empty
+
+
+def load_cases(d, context):
+    """Load TEST_SUITES into oeqa's context."""
+    layers = d.getVar("BBLAYERS").split()
+    paths = [p for p in (os.path.join(layer, "lib/oeqa/runtime/cases") for layer in layers) if glob.glob(p + "/*.py")]
+    context.loadTests(paths, modules=d.getVar("TEST_SUITES").split())
+    if not getSuiteCases(context.suites):
+        bb.fatal("TEST_SUITES names no case: %s" % d.getVar("TEST_SUITES"))
+
+
+def interrupt(signum, frame):
+    raise KeyboardInterrupt
+
+
+def testimage(d):
+    """The task: run the cases, write testresults.json, fail where one failed."""
+    logger = make_logger_bitbake_compatible(logging.getLogger("BitBake"))
+    started = time.time()
+    try:
+        library = make_target(d)
+    except BareboxError as error:
+        bb.fatal(str(error))
+    target = OERuntimeTestContextExecutor.getTarget(d.getVar("TEST_TARGET"), logger, None, None, barebox=library)
+    context = OERuntimeTestContext({name: d.getVar(name) for name in ("MACHINE", "PN", "PV")}, logger, target, {}, None)
+    load_cases(d, context)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        target.start()
+        outcome = context.runTests()
+    except BareboxError as error:
+        bb.fatal(str(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        target.stop()
+    result_id, configuration = results.configuration(library, started)
+    outcome.logDetails(get_json_result_dir(d), {**configuration, **of_build(d)}, result_id)
+    outcome.logSummary(d.getVar("PN"))
+    if not outcome.wasSuccessful():
+        bb.fatal("%s - FAILED - also check the logs in %s" % (d.getVar("PN"), d.getVar("TEST_LOG_DIR")), forcelog=True)
+
+
+def of_build(d):
+    """What oeqa's testimage tells of a build in a result's configuration."""
+    return {
+        "DISTRO": d.getVar("DISTRO"),
+        "IMAGE_PKGTYPE": d.getVar("IMAGE_PKGTYPE") or "none",
+        "TCLIBC": d.getVar("TCLIBC"),
+        "LAYERS": get_layers(d.getVar("BBLAYERS")),
+        "RECIPE": os.path.basename(d.getVar("FILE")),
+    }

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+require barebox.inc
+
+SRC_URI = "https://barebox.org/download/barebox-${PV}.tar.bz2"
+SRC_URI[sha256sum] = "8752b3752819ec4aaf848a1d06df05242a64954525fb15b6cf07b3c3dd7ebd7f"
+
+BAREBOX_PATCHES = " \
+    file://0001-virtio-ring-count-scatterlist-entries-not-lists.patch \
+    file://0002-dma-of_fixups-do-not-fail-without-a-device-tree.patch \
+    file://0003-partitions-do-not-report-a-drive-without-a-medium-as.patch \
+    file://0004-pci-let-devices-inherit-DMA-coherency-from-their-hos.patch \
+    file://0005-RISC-V-board-dt-2nd-do-not-place-early-stack-below-t.patch \
+"
