@@ -43,7 +43,7 @@ class Guest:
         return text
 
 
-def boot(guest, monitor):
+def boot(guest):
     """The autoboot line, a key, the prompt."""
     guest.say(BANNER + "some: message\r\nHit m for menu or any to stop autoboot:    3")
     guest.key()
@@ -61,42 +61,47 @@ def shell(guest, monitor):
 
 
 def act(guest, monitor, command, status):
+    """Play a command and return its exit status."""
     word, _, rest = command.strip().partition(" ")
     if word == "echo":
         guest.say(rest.replace('""', "").replace("$?", str(status)) + "\r\n")
-        return 0
-    if word == "log":
-        guest.say("eth0: link up\r\n")
-    elif word == "die":
-        os._exit(3)
-    elif word == "panic":
-        guest.say("PANIC: unable to handle paging request at address 0x10\r\nPC is at otter+0x4\r\n")
-        time.sleep(LIFE_SECONDS)
-    elif word == "hang":
-        time.sleep(LIFE_SECONDS)
-    elif word == "reset":
-        monitor.event("RESET")
-        boot(guest, monitor)
-        shell(guest, monitor)
-    elif word == "version":
-        guest.say(BANNER)
-    elif word == "poweroff":
-        os._exit(0)
+    elif word in TRICKS:
+        TRICKS[word](guest, monitor)
     return int(word == "false")
+
+
+def reset(guest, monitor):
+    monitor.event("RESET")
+    boot(guest)
+    shell(guest, monitor)
+
+
+def panic(guest, _monitor):
+    guest.say("PANIC: unable to handle paging request at address 0x10\r\nPC is at otter+0x4\r\n")
+    time.sleep(LIFE_SECONDS)
+
+
+TRICKS = {
+    "die": lambda *_: os._exit(3),
+    "hang": lambda *_: time.sleep(LIFE_SECONDS),
+    "panic": panic,
+    "poweroff": lambda *_: os._exit(0),
+    "reset": reset,
+}
 
 
 def well(guest, monitor):
     """A guest that works."""
-    boot(guest, monitor)
+    boot(guest)
     shell(guest, monitor)
 
 
-def silent(guest, monitor):
+def silent(_guest, _monitor):
     """A guest without a character."""
     time.sleep(LIFE_SECONDS)
 
 
-def no_prompt(guest, monitor):
+def no_prompt(guest, _monitor):
     """A guest that talks on and never comes to a prompt."""
     guest.say(BANNER)
     while True:
@@ -104,7 +109,7 @@ def no_prompt(guest, monitor):
         time.sleep(0.02)
 
 
-def noise(guest, monitor):
+def noise(guest, _monitor):
     """10 MB without a line's end."""
     guest.say(BANNER)
     for _ in range(10_000):
@@ -120,13 +125,13 @@ def loop(guest, monitor):
         time.sleep(0.02)
 
 
-def crash(guest, monitor):
+def crash(guest, _monitor):
     """Panics before its prompt."""
     guest.say(BANNER + "PANIC: unable to handle NULL pointer dereference\r\n")
     time.sleep(LIFE_SECONDS)
 
 
-def late_death(guest, monitor):
+def late_death(guest, _monitor):
     """QEMU dies while the guest starts."""
     guest.say(BANNER)
     print("mock: assertion failed", file=sys.stderr, flush=True)

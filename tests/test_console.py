@@ -7,17 +7,17 @@ import threading
 import time
 
 import pytest
+
 from oeqa.barebox import dialect
 from oeqa.barebox.console import Console
 from oeqa.barebox.errors import GuestError, ShellError, UsageError
 
 BAREBOX_START = (
     "\x1b[2J\x1b[01;01H\r\n\r\nbarebox 2026.06.1 #1 Mon Nov 23 17:18:29 UTC 2026\r\n\r\n\r\n"
-    "Board: barebox EFI payload\r\nmalloc space: 0x1d058000\r\n\x1b[?25h\r\nHit m for menu or any to stop autoboot:    3"
+    "Board: barebox EFI payload\r\nmalloc space: 0x1d058000\r\n\x1b[?25h\r\n"
+    "Hit m for menu or any to stop autoboot:    3"
 )
-EFI_PROMPT = (
-    "\x1b[0m\x1b[32m\x1b[40mbarebox@\x1b[0m\x1b[36m\x1b[40mbarebox EFI payload:/\x1b[0m\x1b[37m\x1b[40m "
-)
+EFI_PROMPT = "\x1b[0m\x1b[32m\x1b[40mbarebox@\x1b[0m\x1b[36m\x1b[40mbarebox EFI payload:/\x1b[0m\x1b[37m\x1b[40m "
 RISCV_PROMPT = "\x1b[1;32mbarebox@\x1b[1;36mriscv-virtio,qemu:/mnt/9p\x1b[0m "
 U_BOOT_START = (
     "U-Boot SPL 2023.01+dfsg-2 (Jun 22 2026 - 08:38:07 +0000)\r\nTrying to boot from SPI\r\n\r\n"
@@ -155,7 +155,7 @@ def test_the_echo_of_the_command_is_no_answer(guest):
 
     def script(guest):
         line = guest.line()
-        guest.say(f'you typed {line}\r\n{marker(line)}5\r\n{RISCV_PROMPT}')
+        guest.say(f"you typed {line}\r\n{marker(line)}5\r\n{RISCV_PROMPT}")
 
     guest.play(script)
     result = guest.console().run("history")

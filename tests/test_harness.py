@@ -316,7 +316,7 @@ def wait_for_prompt(place):
     raise AssertionError("the mock guest did not start")
 
 
-def test_repeat_counts_each_run(run, place):
+def test_repeat_counts_each_run(run):
     status, out, _ = run("--repeat", "2")
     assert status == 0
     assert out.count("2 passed") == 2

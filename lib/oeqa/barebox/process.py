@@ -20,7 +20,7 @@ from .errors import RequestRefused, SetupError
 
 SOCKET_PATH_LIMIT = 80
 QUIT_SECONDS = 5.0
-REAPER = 'while read -r line; do group=$line; done; [ -z "$group" ] || kill -KILL -- "-$group"; rm -rf -- "$1"'
+REAPER = 'while read -r line; do group=$line; done; [ -z "$group" ] || kill -s KILL -- "-$group"; rm -rf -- "$1"'
 
 
 class RunFolder:

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Known issues: when they count, and that a case which passes against one is red."""
+
+import dataclasses
+import unittest
+from pathlib import Path
+
+import pytest
+
+from oeqa.barebox import known_issues
+from oeqa.barebox.case import BootloaderTestCase
+from oeqa.barebox.firmware import Firmware
+from oeqa.barebox.known_issues import KnownIssue
+from oeqa.barebox.results import Recorder
+from oeqa.barebox.target import Target
+
+LAYER = Path(__file__).resolve().parent.parent
+ISSUE = KnownIssue(
+    id="otter",
+    title="otters bite",
+    bootloader="barebox",
+    first="2025.03.0",
+    last="2026.06.1",
+    machines=("m",),
+    accelerators=(),
+    cases=("test_known_issues.*",),
+    evidence="seen",
+    link="https://example.org",
+    patch="",
+)
+FIRMWARE = Firmware("barebox", Path("/x"), version="2026.06.1", patches=())
+
+
+@pytest.mark.parametrize(
+    ("version", "counts"),
+    [
+        ("2025.02.0", False),
+        ("2025.03.0", True),
+        ("2026.06.1", True),
+        ("2026.06.0-00056-gdd1d839c2c", True),
+        ("2026.07.0", False),
+        ("2026.06.2-dirty", False),
+    ],
+)
+def test_releases(version, counts):
+    assert ISSUE.concerns(FIRMWARE, "m", "tcg", version) is counts
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"machines": ("other",)},
+        {"accelerators": ("kvm", "nested")},
+        {"bootloader": "u-boot"},
+    ],
+)
+def test_elsewhere_it_does_not_count(change):
+    issue = dataclasses.replace(ISSUE, **change)
+    assert not issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1")
+
+
+def test_a_patch_that_is_in_ends_it():
+    issue = dataclasses.replace(ISSUE, patch="0001-mend.patch")
+    assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1")
+    patched = dataclasses.replace(FIRMWARE, patches=("0001-mend.patch",))
+    assert not issue.concerns(patched, "m", "tcg", "2026.06.1")
+
+
+class FakeTarget(Target):
+    """A target without a machine."""
+
+    def __init__(self, issues, patches=()):
+        self.known_issues = issues
+        self.firmware = dataclasses.replace(FIRMWARE, patches=patches)
+        self.boots = []
+        self.machine = type("M", (), {"name": "m"})
+        self.accelerator = type("A", (), {"name": "tcg"})
+        self.offs = 0
+
+    def off(self):
+        self.offs += 1
+
+
+class Sample(BootloaderTestCase):
+    __test__ = False  # not for pytest, which would run it without a target
+
+    def test_good(self):
+        pass
+
+    def test_bad(self):
+        self.fail("it bit")
+
+    def test_skipped(self):
+        self.skipTest("no otter")
+
+
+def verdict(test, issues=(ISSUE,), patches=()):
+    recorder = Recorder(lambda _: None)
+    case = Sample(test)
+    case.target = FakeTarget(issues, patches)
+    case.run(recorder)
+    (found,) = recorder.verdicts
+    return found, case.target, recorder
+
+
+def test_expected_failure_is_shown_with_its_reason():
+    found, target, recorder = verdict("test_bad")
+    assert found.status == "EXPECTEDFAIL"
+    assert "known issue otter: otters bite" in found.log
+    assert "it bit" in found.log
+    assert recorder.wasSuccessful()
+    assert target.offs == 1
+
+
+def test_unexpected_success_is_red():
+    found, _, recorder = verdict("test_good")
+    assert found.status == "FAILED"
+    assert found.log == "known issue otter is gone here: narrow its range in conf/known-issues.yaml"
+    assert not recorder.wasSuccessful()
+
+
+def test_where_nobody_knows_of_patches_both_ends_are_fine():
+    issue = dataclasses.replace(ISSUE, patch="0001-mend.patch")
+    assert verdict("test_good", (issue,), None)[0].status == "PASSED"
+    assert verdict("test_bad", (issue,), None)[0].status == "EXPECTEDFAIL"
+
+
+def test_skip_stays_a_skip():
+    assert verdict("test_skipped")[0].status == "SKIPPED"
+
+
+def test_without_an_issue():
+    assert verdict("test_good", ())[0].status == "PASSED"
+    found, target, _ = verdict("test_bad", ())
+    assert (found.status, target.offs) == ("FAILED", 1)
+
+
+def test_a_result_may_hold_other_cases():
+    """oeqa's loader registers cases by id; the name in known issues is the same."""
+    assert Sample("test_good").name == "test_known_issues.Sample.test_good"
+    assert unittest.TestLoader().getTestCaseNames(Sample) == ["test_bad", "test_good", "test_skipped"]
+
+
+def test_ours_can_be_read_and_name_patches_that_exist():
+    for issue in known_issues.load([LAYER / "conf/known-issues.json"]):
+        assert not issue.patch or (LAYER / "recipes-bsp/barebox/files" / issue.patch).is_file()
+
+
+def test_our_patterns_match_cases_that_exist():
+    from oeqa.barebox import results
+
+    names = [c.name for c in results.load([LAYER / "lib/oeqa/runtime/cases"], "barebox")]
+    for issue in known_issues.load([LAYER / "conf/known-issues.json"]):
+        assert any(issue.covers(name) for name in names), issue.id
