@@ -54,7 +54,8 @@ def _python_in(node: Any) -> list[str]:
     if isinstance(node, ast.MethodNode):
         text = "\n".join(node.body)
         python = node.python or node.func_name == "__anonymous"
-        return [f"def {node.func_name.partition(':')[0]}(d):\n{text.rstrip() or '    pass'}"] if python else _inline(text)
+        name = node.func_name.partition(":")[0]
+        return [f"def {name}(d):\n{text.rstrip() or '    pass'}"] if python else _inline(text)
     return _inline(node.groupd["value"] or "") if isinstance(node, ast.DataNode) else []
 
 
