@@ -41,6 +41,15 @@ def run_cases(target, wanted=()):
     return {v.case.rpartition(".")[2]: v for v in verdicts}
 
 
+def read_until(process, wanted):
+    """Read what a program prints until ``wanted`` is there; its end before that is a failure."""
+    text = b""
+    while wanted not in text:
+        read = os.read(process.stdout.fileno(), 4096)
+        assert read, text
+        text += read
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_case_passes(name, cli, tmp_path):
     parts(name)
@@ -63,11 +72,7 @@ def test_dry_run_is_runnable_as_printed(name, cli, tmp_path):
     script = ["sh", "-ec", done.stdout]
     guest = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
-        text = b""
-        while b"autoboot" not in text:
-            read = os.read(guest.stdout.fileno(), 4096)
-            assert read, text
-            text += read
+        read_until(guest, b"autoboot")
     finally:
         os.killpg(guest.pid, signal.SIGKILL)
         guest.wait()
@@ -78,9 +83,7 @@ def test_run_becomes_qemu_and_leaves_nothing(tmp_path):
     command = [sys.executable, str(LAYER / "scripts/barebox-virt"), "run", NAMES[1], "--bootloader", "u-boot"]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     guest = subprocess.Popen([*command, "--accel", "tcg"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
-    text = b""
-    while b"autoboot" not in text:
-        text += os.read(guest.stdout.fileno(), 4096)
+    read_until(guest, b"autoboot")
     guest.send_signal(signal.SIGKILL)
     guest.wait()
     wait_until(lambda: not list(tmp_path.iterdir()))

@@ -39,7 +39,9 @@ def write(folder: Path | str, facts: Mapping[str, Any]) -> None:
     files["qemuboot"] = f"{name}.qemuboot.conf"
     kept = {key: facts[key] for key in ("bootloader", "version", "commit", "recipe", "patches")}
     data = {"format": FORMAT, "machine": json.loads(description.read_text(encoding="utf-8")), **files, **kept}
-    (folder / f"{name}.barebox-test.json").write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / f"{name}.barebox-test.json").write_text(
+        json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
     _write_qemuboot(m, facts["bootloader"], folder / files["qemuboot"])
 
 

@@ -84,7 +84,8 @@ class Qmp:
         """
         try:
             self._loop.run_until_complete(self._accept(death, seconds))
-        except (asyncio.TimeoutError, QMPError, OSError, EOFError) as error:
+        except (asyncio.TimeoutError, QMPError, OSError, EOFError, AssertionError) as error:
+            # AssertionError: qemu.qmp takes for granted that QEMU still lives once capabilities were agreed on
             raise ConnectionError(f"QMP: {error!r}") from None
 
     async def _accept(self, death: int, seconds: float) -> None:

@@ -9,14 +9,15 @@ import signal
 import time
 
 import bb
-from oeqa.barebox import firmware, known_issues, qemu, results
-from oeqa.barebox.errors import BareboxError, GuestError
-from oeqa.barebox.target import Target
 from oeqa.core.target import OETarget
 from oeqa.core.utils.test import getSuiteCases
 from oeqa.runtime.context import OERuntimeTestContext, OERuntimeTestContextExecutor
 from oeqa.utils import get_json_result_dir, make_logger_bitbake_compatible
 from oeqa.utils.metadata import get_layers
+
+from oeqa.barebox import firmware, known_issues, qemu, results
+from oeqa.barebox.errors import BareboxError, GuestError
+from oeqa.barebox.target import Target
 
 WORDS = ["slirp", "nonetwork", "nographic"]
 

@@ -21,6 +21,7 @@ import bb  # noqa: E402
 import bb.data  # noqa: E402
 import bb.parse  # noqa: E402
 from bb.parse import ast  # noqa: E402
+from bb.parse.parse_py import BBHandler  # noqa: E402
 
 INLINE = re.compile(r"\${@((?:{.*?}|.)+?)}", re.S)  # as bb.data_smart has it
 
@@ -74,6 +75,11 @@ def _compile(node: Any) -> list[str]:
     return found
 
 
+def _handler(path: Path) -> Any:
+    """The parser for a file; BitBake itself reads a bbappend only together with its recipe."""
+    return BBHandler.handle if path.suffix == ".bbappend" else bb.parse.handle
+
+
 def faults(path: Path) -> list[str]:
     """What is wrong in one file."""
     complaints = Complaints()
@@ -81,7 +87,7 @@ def faults(path: Path) -> list[str]:
     log.addHandler(complaints)
     Statements.read = []
     try:
-        bb.parse.handle(str(path), bb.data.init(), 1, True)
+        _handler(path)(str(path), bb.data.init(), 1, True)
     except (bb.parse.ParseError, bb.BBHandledException) as error:
         complaints.lines.append(str(error))
     finally:

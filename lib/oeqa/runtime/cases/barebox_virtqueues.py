@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""barebox maps what QEMU touches by DMA as cached memory. KVM's side stays in the cache, so anything else is slow there."""
+"""barebox maps what QEMU touches by DMA as cached memory: KVM's side stays in the cache, anything else is slow."""
 
 import re
 
