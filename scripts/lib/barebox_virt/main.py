@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from oeqa.barebox.errors import BareboxError, GuestError
 
-from . import doctor, machines, run, test
+from . import doctor, machines, quickstart, run, test
 
-SUBCOMMANDS = (doctor, machines, run, test)
+SUBCOMMANDS = (quickstart, doctor, machines, run, test)
 DESCRIPTION = """\
 Build, boot and test bootloaders in QEMU.
 

@@ -123,3 +123,24 @@ def provide(items: Iterable[str], install: bool) -> None:
     if missing:
         repeat = "" if install else "; or repeat the command with --install-deps"
         raise SetupError(f"missing on this machine: {', '.join(missing)}. Run: {remedy(missing)}{repeat}")
+
+
+def provide_module(item: str, install: bool) -> None:
+    """Make sure that another user's Python has a module of a distribution's package, which this process cannot see.
+
+    :raises SetupError: it may not or cannot be installed
+    """
+    command = install_command([item])
+    if not install or command is None:
+        raise SetupError(f"the system's python3 lacks {item}. Run: {remedy([item])}; or repeat with --install-deps")
+    _install(command)
+
+
+def make_locale(command: list[str]) -> None:
+    """Make a locale by ``command``.
+
+    :raises SetupError: it failed
+    """
+    print(f"Making a locale: {shlex.join(command)}", file=sys.stderr, flush=True)
+    if status := subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+        raise SetupError(f"{shlex.join(command)} failed with status {status}; its own lines above say why")

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -21,8 +23,8 @@ from . import LAYER
 
 SETUP = LAYER / "conf/setup/barebox-virt.conf.json"
 SECONDS = 6.0
-PROOF = {"bitbake": "bin/bitbake", "openembedded-core": "meta/conf/bitbake.conf", "barebox": ".git"}
-NAMES = tuple(PROOF)
+PROOF = {"bitbake": "bin/bitbake", "openembedded-core": "meta/conf/bitbake.conf"}
+NAMES = (*PROOF, "barebox")
 ADDRESS = "https://barebox.org/download/barebox-{}.tar.bz2"
 
 
@@ -87,9 +89,55 @@ def parse(given: list[str]) -> dict[str, Path]:
         if name not in NAMES or not path:
             raise UsageError(f"--source {text}: expected NAME=PATH, NAME one of: {', '.join(NAMES)}")
         found[name] = Path(path).expanduser().resolve()
-        if not (found[name] / PROOF[name]).exists():
-            raise UsageError(f"--source {text}: no {name} is there, it has no {PROOF[name]}")
+        if not is_tree(name, found[name]) and not _has_commit(found[name], _wanted(name)):
+            tree = f"it has no {PROOF[name]}, and " if name in PROOF else "it "
+            raise UsageError(f"--source {text}: no {name} is there: {tree}is no git repository with {_wanted(name)}")
     return found
+
+
+def is_tree(name: str, path: Path) -> bool:
+    """Whether ``path`` holds the files of a source, not only its history."""
+    return name in PROOF and (path / PROOF[name]).exists()
+
+
+def _wanted(name: str) -> str:
+    """The commit or tag that a repository has to have."""
+    return f"v{release().version}" if name == "barebox" else pinned()[name][1]
+
+
+def _has_commit(path: Path, commit: str) -> bool:
+    return path.is_dir() and git("-C", str(path), "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+def archive(repository: Path, commit: str, target: Path, prefix: str = "") -> None:
+    """Write the files of a commit to a tar file.
+
+    :raises SetupError: git refused
+    """
+    done = git("-C", str(repository), "archive", f"--prefix={prefix}", f"--output={target}", commit, seconds=300)
+    if done.returncode:
+        raise SetupError(f"{repository}: {done.stderr.strip()}")
+
+
+def pack(repository: Path, wanted: Release, folder: Path) -> None:
+    """Make the release's tarball in ``folder`` from a repository that has its tag.
+
+    :raises SetupError: git failed, the disk is full, or the result is not upstream's tarball
+    """
+    draft = folder / f".{wanted.tarball}.{os.getpid()}"
+    plain = draft.with_suffix(".tar")
+    try:
+        archive(repository, f"v{wanted.version}", plain, f"barebox-{wanted.version}/")
+        with plain.open("rb") as source, bz2.open(draft, "wb", 9) as target:
+            shutil.copyfileobj(source, target)
+        if hashlib.sha256(draft.read_bytes()).hexdigest() != wanted.sha256:
+            raise SetupError(f"{repository}: its tag v{wanted.version} does not make the tarball that was released")
+        draft.replace(folder / wanted.tarball)
+    except OSError as error:
+        raise SetupError(f"{folder / wanted.tarball} cannot be made: {error}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+        plain.unlink(missing_ok=True)
 
 
 def has_tarball(folder: Path) -> bool:

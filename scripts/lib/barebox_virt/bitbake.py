@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""BitBake on one machine: builds the bootloader and tests it, with a log and a line now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .host import LOCALE
+from .workspace import tail
+
+END_SECONDS = 20.0
+SETTINGS = """\
+# Settings of one run of quickstart.
+OEQA_JSON_RESULT_DIR = "{results}"
+BAREBOX_ACCEL = "{accel}"
+BB_NO_NETWORK = "{offline}"
+"""
+TASK = re.compile(r"^NOTE: Running (?:noexec )?task (\d+) of (\d+) \((.*)\)")
+SHOWN = re.compile(r"^(ERROR|WARNING): |^Parsing of \d+")
+
+
+class BitBake:
+    """A build environment.
+
+    :param setup: the folder that bitbake-setup made
+    :param log: takes all that BitBake prints
+    :param results: folder for testresults.json
+    :param offline: every source is at hand, so that BitBake need not ask whether there is a network
+    """
+
+    def __init__(self, setup: Path, log: Path, results: Path, accel: str, offline: bool) -> None:
+        self._setup = setup
+        self.log = log
+        self.results = results
+        self._settings = results / "quickstart.conf"
+        self._settings.write_text(SETTINGS.format(results=results, accel=accel, offline=int(offline)), encoding="utf-8")
+
+    def test(self, machine: str) -> int:
+        """Build barebox for a machine and run its cases.
+
+        :returns: BitBake's exit status
+        """
+        command = ["bitbake", "-R", str(self._settings), "barebox", "-c", "testimage"]
+        script = f". {shlex.quote(str(self._setup / 'build/init-build-env'))} >/dev/null && exec {shlex.join(command)}"
+        with self.log.open("a", encoding="utf-8") as stream:
+            process = subprocess.Popen(
+                ["bash", "-c", script],
+                env=self._variables(machine),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            try:
+                for line in _copied(process, stream):
+                    self._show(machine, line)
+                return process.wait()
+            except BaseException:
+                _end(process, self._setup / "build/bitbake.lock")
+                raise
+
+    def trouble(self) -> str:
+        """Why there are no results: the log's errors, or its end."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line for line in lines if line.startswith("ERROR: ")][:5]
+        return "\n  ".join(["BitBake failed:", *errors, f"log: {self.log}"]) if errors else tail(self.log)
+
+    def _variables(self, machine: str) -> dict[str, str]:
+        """Programs and Python packages of this very environment, and the locale that BitBake wants."""
+        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+        kept = {k: v for k, v in os.environ.items() if k not in ("LC_ALL", "PYTHONPATH")}
+        bitbake = str(self._setup / "layers/bitbake")
+        return {**kept, "PATH": path, "MACHINE": machine, "LC_ALL": LOCALE, "BITBAKEDIR": bitbake}
+
+    def _show(self, machine: str, line: str) -> None:
+        if match := TASK.match(line):
+            task = match[3].rpartition("/")[2]
+            print(f"{machine}: task {match[1]} of {match[2]}: {task}", flush=True)
+        elif SHOWN.match(line):
+            print(f"{machine}: {line}", flush=True)
+
+
+def _copied(process: subprocess.Popen[str], log: object) -> Iterator[str]:
+    """BitBake's lines, each written to the log first."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", file=log, flush=True)  # type: ignore[call-overload]
+        yield line.rstrip()
+
+
+def _end(process: subprocess.Popen[str], lock: Path) -> None:
+    """Interrupt BitBake as Ctrl-C would, so that it ends its tasks; where it hangs, kill it with its server."""
+    for number in (signal.SIGINT, signal.SIGINT):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.wait(END_SECONDS)
+            return
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        os.killpg(os.getpgid(int(lock.read_text(encoding="utf-8").split()[0])), signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def stamp() -> str:
+    """A name for a run's folder."""
+    return time.strftime("%Y%m%d-%H%M%S")
