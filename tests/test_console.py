@@ -17,6 +17,10 @@ BAREBOX_START = (
     "Board: barebox EFI payload\r\nmalloc space: 0x1d058000\r\n\x1b[?25h\r\n"
     "Hit m for menu or any to stop autoboot:    3"
 )
+BITBAKE_START = (
+    "\r\n\r\nbarebox 2026.06.1 #1 Mon Nov 23 17:18:29 UTC 2026\r\nBuildsystem version: 46c8561-dirty\r\n\r\n\r\n"
+    "Board: ARM QEMU virt64\r\nmalloc space: 0x50000000\r\nHit m for menu or any to stop autoboot:    3"
+)
 EFI_PROMPT = "\x1b[0m\x1b[32m\x1b[40mbarebox@\x1b[0m\x1b[36m\x1b[40mbarebox EFI payload:/\x1b[0m\x1b[37m\x1b[40m "
 RISCV_PROMPT = "\x1b[1;32mbarebox@\x1b[1;36mriscv-virtio,qemu:/mnt/9p\x1b[0m "
 U_BOOT_START = (
@@ -90,6 +94,18 @@ def test_boot_finds_the_prompt_whatever_the_colours(guest, prompt):
     boot = guest.console().boot(time.monotonic(), 5)
     assert (boot.version, boot.build) == ("2026.06.1", "#1 Mon Nov 23 17:18:29 UTC 2026")
     assert boot.board == "barebox EFI payload"
+
+
+def test_boot_finds_the_banner_of_a_build_system(guest):
+    def script(guest):
+        guest.say(BITBAKE_START)
+        guest.key()
+        guest.say("\r\nbarebox@ARM QEMU virt64:/ ")
+
+    guest.play(script)
+    boot = guest.console().boot(time.monotonic(), 5)
+    assert (boot.version, boot.build) == ("2026.06.1", "#1 Mon Nov 23 17:18:29 UTC 2026")
+    assert boot.board == "ARM QEMU virt64"
 
 
 def test_boot_of_u_boot_ignores_the_spl(guest):

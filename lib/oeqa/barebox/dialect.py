@@ -40,7 +40,10 @@ class Dialect:
 
 BAREBOX = Dialect(
     name="barebox",
-    banner=re.compile(r"(?m)^barebox (?P<version>\S+) (?P<build>#[^\r\n]*)\s+Board: (?P<board>[^\r\n]+)\r?\n"),
+    banner=re.compile(
+        r"(?m)^barebox (?P<version>\S+) (?P<build>#[^\r\n]*)\s+"
+        r"(?:Buildsystem version: [^\r\n]*\s+)?Board: (?P<board>[^\r\n]+)\r?\n"
+    ),
     autoboot=re.compile(r"(?m)^Hit "),
     key="\r",
     prompt=re.compile(r"(?m)^barebox@(?P<board>[^:\r\n]+):(?P<directory>[^ \r\n]+) "),
