@@ -85,9 +85,21 @@ python barebox_test_deploy() {
         bb.fatal(str(error))
 }
 
+def barebox_test_patches(d):
+    """File names of the patches that the recipe applies."""
+    return [os.path.basename(bb.fetch.decodeurl(url)[2]) for url in oe.patch.src_patches(d, expand=False)]
+
+def barebox_test_source(d):
+    """Version and commit of the source. In a git tree, whoever checked it out, only git knows the commit, and the
+    version is what the build makes of it; a tarball is named after the tag that it was made from."""
+    tree = d.expand('${S}/.git')
+    if not os.path.exists(tree):
+        return d.getVar('PV'), 'v' + d.getVar('PV')
+    return '', bb.process.run(['git', '--git-dir', tree, 'rev-parse', 'HEAD'])[0].strip()
+
 def barebox_test_facts(d):
     """What the build knows and the tests need, as oeqa.barebox.deploy takes it."""
-    patches = [os.path.basename(p) for p in oe.patch.src_patches(d, expand=False)] if d.getVar('SRC_URI') else []
+    version, commit = barebox_test_source(d)
     return {
         'machine': d.getVar('MACHINE'),
         'description': d.getVar('BAREBOX_MACHINE_DESCRIPTION'),
@@ -96,10 +108,10 @@ def barebox_test_facts(d):
         'config': d.getVar('BAREBOX_TEST_CONFIG'),
         'elf': d.getVar('BAREBOX_TEST_ELF'),
         'bios': barebox_test_bios(d).get('deployed'),
-        'version': '' if 'git' in d.getVar('PV') else d.getVar('PV'),
-        'commit': d.getVar('SRCREV') if 'git://' in d.getVar('SRC_URI') else '',
+        'version': version,
+        'commit': commit,
         'recipe': os.path.basename(d.getVar('FILE')),
-        'patches': patches,
+        'patches': barebox_test_patches(d),
     }
 
 do_deploy[postfuncs] += "barebox_test_deploy"
