@@ -101,9 +101,8 @@ class Workspace:
         command += [str(sources.SETUP), CONFIGURATION]
         env = {**os.environ, "BITBAKEDIR": str(setup / "layers/bitbake")}
         with log.open("w", encoding="utf-8") as stream:
-            pipes = {"stdout": stream, "stderr": subprocess.STDOUT}
-            done = subprocess.run(command, cwd=self.path, env=env, check=False, **pipes)
-        if done.returncode or not (setup / "build/init-build-env").exists():
+            status = subprocess.call(command, cwd=self.path, env=env, stdout=stream, stderr=subprocess.STDOUT)
+        if status or not (setup / "build/init-build-env").exists():
             raise SetupError(f"bitbake-setup failed:\n{tail(log)}\nlog: {log}")
 
     def _tree(self, name: str, path: Path) -> Path:
