@@ -26,6 +26,9 @@ HOSTTOOLS_NONFATAL += "${BAREBOX_HOST_PROGRAMS}"
 # would need is not looked for, since they cannot run here.
 ASSUME_PROVIDED += "^.*-native$ ^binutils-cross-.*$ ^ovmf$"
 
+# A machine's second firmware is the distribution's as well.
+BAREBOX_TEST_BIOS ?= "host"
+
 INHIBIT_DEFAULT_DEPS:pn-barebox = "1"
 TARGET_PREFIX:pn-barebox = "${BAREBOX_HOST_TRIPLET}-"
 
