@@ -8,6 +8,7 @@ as an expected one; where such a case passes, it fails, so that the issue's rang
 from __future__ import annotations
 
 import hashlib
+import types
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,7 +138,7 @@ class _Result:
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         self._board.off()
-        self._result.addFailure(test, err)
+        self._result.addFailure(test, _in_case(err))
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
         self._board.off()
@@ -147,7 +148,7 @@ class _Result:
         self._board.off()
         assert self._issue is not None
         error = AssertionError(f"known issue {self._issue.id}: {self._issue.title}\n{self._issue.link}\n{err[1]}")
-        self._result.addExpectedFailure(test, (type(error), error, err[2]))
+        self._result.addExpectedFailure(test, (type(error), error, None))  # type: ignore[arg-type]
 
     def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
         assert self._issue is not None
@@ -156,3 +157,17 @@ class _Result:
             return
         error = AssertionError(f"known issue {self._issue.id} is gone here: narrow its range in conf/known-issues.yaml")
         self._result.addFailure(test, (type(error), error, None))  # type: ignore[arg-type]
+
+
+def _in_case(err: Any) -> Any:
+    """A failure with the case's own frames alone: what this library was doing is in the message."""
+    kind, error, traceback = err
+    frames = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_globals.get("__name__", "").startswith(("oeqa.barebox.", "unittest.")):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    kept = None
+    for frame in reversed(frames):
+        kept = types.TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return kind, error.with_traceback(kept), kept

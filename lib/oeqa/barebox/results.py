@@ -181,6 +181,14 @@ class Folder:
         return path
 
 
+def title(target: Target) -> str:
+    """What was tested, where and how."""
+    info = target.info()
+    reason = f" ({info['ACCELERATOR_REASON']})" if info["ACCELERATOR_REASON"] else ""
+    name = f"{info['BOOTLOADER']} {info['BOOTLOADER_VERSION']}".strip()
+    return f"{name} on {target.machine.name}, QEMU {info['QEMU_VERSION']}, {info['ACCELERATOR']}{reason}"
+
+
 def configuration(target: Target, started: float) -> tuple[str, dict[str, object]]:
     """A run's id and what oeqa calls its configuration. The accelerator is part of the id, so that resulttool does not
     compare KVM with TCG."""

@@ -65,7 +65,7 @@ class Target:
         self.boots: list[Boot] = []
         self.symbols = firmware.symbols()
         self._launch = launch or self._direct
-        self._logs = logs
+        self.logs = logs
         self._env = env
         self._boot_seconds = boot_seconds
         self._silence_seconds = silence_seconds
@@ -110,7 +110,8 @@ class Target:
         """
         if self._console is None:
             if self._failed is not None and self._starts > 1:
-                raise GuestError(f"not started again, since the last start failed: {self._failed}")
+                why = str(self._failed).partition("\n")[0]
+                raise GuestError(f"not started again, since it failed twice: {why}\nlogs: {self.logs}")
             if self.accelerator.name:
                 self._boot(self._silence_seconds)
             else:
@@ -257,7 +258,7 @@ class Target:
         log = self._ended.enter_context(self._open_log(f"{name}.console.log"))
         started = time.monotonic()
         command = self._launch(self.accelerator.name, extra)
-        self._process = Process(command, self._folder, self._logs / f"{name}.qemu.log", self._boot_seconds, self._env)
+        self._process = Process(command, self._folder, self.logs / f"{name}.qemu.log", self._boot_seconds, self._env)
         pipes = self._process.console
         self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, self._process.was_reset, silence)
         try:
@@ -275,10 +276,10 @@ class Target:
 
     def _open_log(self, name: str) -> IO[str]:
         try:
-            self._logs.mkdir(parents=True, exist_ok=True)
-            return (self._logs / name).open("w", encoding="utf-8", newline="")
+            self.logs.mkdir(parents=True, exist_ok=True)
+            return (self.logs / name).open("w", encoding="utf-8", newline="")
         except OSError as error:
-            raise SetupError(f"{self._logs / name}: {error.strerror}. Name a folder that can be written.") from None
+            raise SetupError(f"{self.logs / name}: {error.strerror}. Name a folder that can be written.") from None
 
     def _lost(self, error: GuestError) -> GuestError:
         """Switch off a machine whose state nobody knows, and put the evidence into the error."""

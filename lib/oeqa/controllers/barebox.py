@@ -35,8 +35,7 @@ class BareboxTarget(OETarget):
         except GuestError as error:
             # As text: BitBake hands a log record to its user interface, which cannot unpickle this layer's classes.
             self.logger.error("The machine does not come to its prompt: %s", str(error))
-        accelerator = self.barebox.accelerator
-        self.logger.info("Accelerator: %s %s", accelerator.name, accelerator.reason)
+        self.logger.info("Testing %s", results.title(self.barebox))
 
     def stop(self):
         self.barebox.stop()
@@ -61,7 +60,8 @@ def runqemu(description, sysroot, binaries):
         # A second -serial keeps runqemu from adding one.
         return [program, conf, *words, "qemuparams=" + shlex.join([*extra, "-serial", "none"])]
 
-    return launch, {**os.environ, "PATH": binaries, "OECORE_NATIVE_SYSROOT": sysroot}
+    # runqemu calls tput at its end.
+    return launch, {**os.environ, "TERM": "dumb", "PATH": binaries, "OECORE_NATIVE_SYSROOT": sysroot}
 
 
 def make_target(d):
@@ -128,20 +128,45 @@ def testimage(d):
     target = OERuntimeTestContextExecutor.getTarget(d.getVar("TEST_TARGET"), logger, None, None, barebox=library)
     context = OERuntimeTestContext({name: d.getVar(name) for name in ("MACHINE", "PN", "PV")}, logger, target, {}, None)
     load_cases(d, context)
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        target.start()
-        outcome = context.runTests()
-    except BareboxError as error:
-        bb.fatal(str(error))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        target.stop()
+    outcome = run_cases(target, context)
     result_id, configuration = results.configuration(library, started)
     outcome.logDetails(get_json_result_dir(d), {**configuration, **of_build(d)}, result_id)
     outcome.logSummary(d.getVar("PN"))
+    explain(logger, library, outcome)
+    logger.info("Results: %s/%s, logs: %s", get_json_result_dir(d), results.FILE, library.logs)
     if not outcome.wasSuccessful():
-        bb.fatal("%s - FAILED - also check the logs in %s" % (d.getVar("PN"), d.getVar("TEST_LOG_DIR")), forcelog=True)
+        bb.fatal("%s: %d of %d cases failed" % (results.title(library), len(failed(outcome)), outcome.testsRun))
+
+
+def run_cases(target, context):
+    """Start the machine, run the cases, stop it; also when BitBake ends the task by SIGTERM."""
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        target.start()
+        return context.runTests()
+    except BareboxError as error:
+        bb.fatal(str(error))
+    except KeyboardInterrupt:
+        bb.fatal("interrupted, there are no results")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        target.stop()
+
+
+def failed(outcome):
+    """The cases that make the task fail, each with its log."""
+    return [*outcome.failures, *outcome.errors]
+
+
+def explain(logger, library, outcome):
+    """What oeqa's summary leaves out: why a case was skipped, is known to fail, or failed."""
+    for case, reason in outcome.skipped:
+        logger.info("skipped: %s: %s", case.id(), reason)
+    for case, _ in outcome.expectedFailures:
+        issue = library.expected_failure(case.name)
+        logger.info("known issue %s: %s: %s (%s)", issue.id, case.id(), issue.title, issue.link)
+    for case, _ in failed(outcome):
+        logger.info("FAILED: %s: %s", case.id(), case.shortDescription())
 
 
 def of_build(d):

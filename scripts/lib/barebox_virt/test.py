@@ -71,14 +71,6 @@ def _list(cases: Sequence[BootloaderTestCase]) -> int:
     return 0
 
 
-def title(target: Target) -> str:
-    """What was tested, where and how."""
-    info = target.info()
-    reason = f" ({info['ACCELERATOR_REASON']})" if info["ACCELERATOR_REASON"] else ""
-    name = f"{info['BOOTLOADER']} {info['BOOTLOADER_VERSION']}".strip()
-    return f"{name} on {target.machine.name}, QEMU {info['QEMU_VERSION']}, {info['ACCELERATOR']}{reason}"
-
-
 def _show(heading: str, verdicts: Sequence[Verdict]) -> None:
     rows = [(v.case, WORDS[v.status], f"{v.seconds:.2f}", v.reason) for v in verdicts]
     table.show(heading, ("case", "verdict", "seconds", "why"), rows)
@@ -115,7 +107,7 @@ def once(
                 shown.note(f"the machine does not come to its prompt: {str(error).splitlines()[0]}")
             verdicts = results.run(cases, target, lambda v: shown.step(v.case, WORDS[v.status]))
         path = folder.add(*results.configuration(target, started), verdicts)
-        _show(title(target), verdicts)
+        _show(results.title(target), verdicts)
     counts = {word: sum(WORDS[v.status] == word for v in verdicts) for word in dict.fromkeys(WORDS.values())}
     print(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}. Results: {path}")
     return not any(v.status in results.BAD for v in verdicts)
