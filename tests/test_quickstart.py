@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import pwd
@@ -70,7 +71,8 @@ def test_two_runs_in_one_workspace(tmp_path: Path) -> None:
     workspace.Workspace(tmp_path, None)
 
 
-def test_unreachable_sources_are_named_with_what_helps(tmp_path: Path, offline: None) -> None:
+@pytest.mark.usefixtures("offline")
+def test_unreachable_sources_are_named_with_what_helps(tmp_path: Path) -> None:
     with workspace.Workspace(tmp_path, None) as place, pytest.raises(SetupError) as caught:
         quickstart._decide(arguments(bootloader="barebox"), place, {})
     text = str(caught.value)
@@ -81,15 +83,15 @@ def test_unreachable_sources_are_named_with_what_helps(tmp_path: Path, offline: 
         assert option in text
 
 
-def test_auto_falls_back_to_u_boot_and_says_so(
-    tmp_path: Path, offline: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("offline")
+def test_auto_falls_back_to_u_boot_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with workspace.Workspace(tmp_path, None) as place:
         assert quickstart._decide(arguments(bootloader="auto"), place, {}) == "u-boot"
     assert "the same job is done with the distribution's U-Boot" in capsys.readouterr().out
 
 
-def test_local_sources_are_not_asked_for(tmp_path: Path, offline: None) -> None:
+@pytest.mark.usefixtures("offline")
+def test_local_sources_are_not_asked_for(tmp_path: Path) -> None:
     local = {name: tmp_path for name in sources.NAMES}
     with workspace.Workspace(tmp_path / "w", None) as place:
         assert quickstart._decide(arguments(bootloader="auto"), place, local) == "barebox"
@@ -128,7 +130,7 @@ def test_tarball_is_what_git_archives(repository: Path, tmp_path: Path) -> None:
     git(repository, "tag", "v1")
     plain = subprocess.run(archive, capture_output=True, check=True).stdout
     packed = subprocess.run(["bzip2", "-9"], input=plain, capture_output=True, check=True).stdout
-    digest = sources.hashlib.sha256(packed).hexdigest()
+    digest = hashlib.sha256(packed).hexdigest()
     sources.pack(repository, sources.Release("1", digest), tmp_path)
     assert (tmp_path / "barebox-1.tar.bz2").read_bytes() == packed
 

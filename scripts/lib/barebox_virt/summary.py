@@ -93,8 +93,8 @@ def footnotes(runs: Sequence[Run]) -> list[str]:
 
 def skipped(runs: Sequence[Run]) -> list[str]:
     """What was skipped, by its reason: a line a reason with the machines and the number of cases."""
-    reasons = Counter((str(case.get("log", "")).strip(), run.machine) for run in runs for _, case in run.of("SKIPPED"))
-    return [f"{machine}: {count} skipped: {reason}" for (reason, machine), count in sorted(reasons.items())]
+    reasons = Counter((run.machine, str(case.get("log", "")).strip()) for run in runs for _, case in run.of("SKIPPED"))
+    return [f"{machine}: {count} skipped: {reason}" for (machine, reason), count in sorted(reasons.items())]
 
 
 def _first(case: Mapping[str, Any]) -> str:
