@@ -261,6 +261,17 @@ def test_disk_full(run):
     assert "Set TMPDIR to a folder with" in err
 
 
+def test_tftp_root_that_cannot_be_made(run, place):
+    (place / "files").mkdir()
+    (place / "files/tftp").write_text("in the way")
+    options = ["run", MACHINE, "--firmware", "barebox.img", "--accel", "tcg", "--files", "files"]
+    command = [sys.executable, str(LAYER / "scripts/barebox-virt"), *options]
+    done = subprocess.run(command, cwd=place, env=run.env, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "files/tftp: File exists. Name another folder: --files DIR" in done.stderr
+    assert (place / "files/tftp").read_text() == "in the way"
+
+
 def test_results_beside_a_damaged_file(run, place):
     (place / "results").mkdir()
     (place / "results/testresults.json").write_text("{half a fi")

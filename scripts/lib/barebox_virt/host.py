@@ -74,8 +74,10 @@ def tools() -> Finding:
 
 def locale() -> Finding:
     """The locale that BitBake insists on."""
-    done = subprocess.run(["locale", "-a"], capture_output=True, text=True, errors="replace", check=False)
-    if {"en_US.utf8", LOCALE} & set(done.stdout.split()):
+    known = ""
+    if program := packages.find_program("locale"):
+        known = subprocess.run([program, "-a"], capture_output=True, text=True, errors="replace", check=False).stdout
+    if {"en_US.utf8", LOCALE} & set(known.split()):
         return Finding("locale", OK, LOCALE, needed_for="build")
     return Finding("locale", MISSING, f"no {LOCALE}, which BitBake needs", " ".join(locale_command()), "build")
 

@@ -7,7 +7,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from oeqa.barebox.errors import BareboxError, GuestError
 
@@ -55,9 +55,10 @@ def _complain(message: str) -> None:
     print(f"barebox-virt: error: {message}", file=sys.stderr)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Run a subcommand; its errors become messages and exit statuses."""
     try:
-        status: int = arguments.run(arguments)
+        status = run(arguments)
         sys.stdout.flush()
         return status
     except BareboxError as error:
@@ -77,4 +78,5 @@ def _run(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` and return its exit status."""
     _survive_any_locale()
-    return _run(make_parser().parse_args(argv))
+    arguments = make_parser().parse_args(argv)
+    return guarded(arguments.run, arguments)
