@@ -124,7 +124,16 @@ class Qmp:
         if self._client.runstate in (Runstate.RUNNING, Runstate.DISCONNECTING):
             with contextlib.suppress(asyncio.TimeoutError, QMPError, OSError, EOFError):
                 self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), QUIT_SECONDS))
+        self._cancel()
         self._loop.close()
+
+    def _cancel(self) -> None:
+        """End what Ctrl-C left half done, as asyncio.run does."""
+        pending = asyncio.all_tasks(self._loop)
+        for task in pending:
+            task.cancel()
+        if pending:
+            self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
 
 
 class Pipes:
