@@ -68,4 +68,5 @@ python barebox_host_check() {
                  install, " ".join(sorted({p for i in missing for p in packages[i].split()}))))
 }
 addhandler barebox_host_check
-barebox_host_check[eventmask] = "bb.event.ConfigParsed"
+# Before a build, and not whenever configuration is read: the fragment can be disabled on any host.
+barebox_host_check[eventmask] = "bb.event.SanityCheck"

@@ -30,8 +30,9 @@ BAREBOX_SILENCE_SECONDS ?= "20"
 TEST_LOG_DIR[doc] = "Folder for the logs of consoles and of QEMU."
 TEST_LOG_DIR ?= "${LOG_DIR}/oeqa/${PN}-${MACHINE}"
 
-TEST_TARGET[doc] = "oeqa's controller."
-TEST_TARGET ?= "BareboxTarget"
+TEST_TARGET[doc] = "oeqa's controller. TEST_TARGET:pn-<recipe> names another one; what local.conf sets for images does \
+not concern a bootloader."
+TEST_TARGET = "BareboxTarget"
 
 BAREBOX_TEST_BOOTLOADER[doc] = "Which bootloader of the machine's description the recipe builds."
 BAREBOX_TEST_BOOTLOADER ?= "barebox"
