@@ -106,10 +106,12 @@ def test_configuration_written_by_hand_is_kept(layer: Path, cli: Cli) -> None:
     mine = layer / "conf/machine/mine.conf"
     mine.parent.mkdir()
     mine.write_text("# by hand\n", encoding="utf-8")
-    done = cli("machines", "--layer", layer)
-    assert done.returncode == 2
-    assert "was written by hand" in done.stderr
+    for option in ([], ["--check"]):
+        done = cli("machines", *option, "--layer", layer)
+        assert done.returncode == 0, done.stderr
+        assert "conf/machine/mine.conf was written by hand" in done.stdout
     assert mine.read_text(encoding="utf-8") == "# by hand\n"
+    assert machine.load(layer / "conf/machines/mine.json").name == "mine"
 
 
 def test_list_shows_every_machine(cli: Cli) -> None:
@@ -133,8 +135,9 @@ def test_missing_template(layer: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
         describe.generate(layer)
 
 
-def test_generated_files_of_this_layer_are_current() -> None:
+def test_generated_files_of_this_layer_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     assert machines._check(LAYER) == 0
+    assert capsys.readouterr().out == "", "a configuration here was written by hand"
 
 
 def _levels(cls: Any, schema: dict[str, Any]) -> None:

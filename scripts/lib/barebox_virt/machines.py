@@ -7,10 +7,12 @@ import argparse
 import difflib
 import os
 from pathlib import Path
-
-from oeqa.barebox.errors import UsageError
+from typing import TYPE_CHECKING
 
 from . import LAYER
+
+if TYPE_CHECKING:
+    from .describe import Generated
 
 NAME = "machines"
 HELP = (
@@ -39,10 +41,23 @@ def _short(path: Path, layer: Path) -> str:
     return str(path.relative_to(layer))
 
 
+def _drifted(layer: Path) -> list[Generated]:
+    """The files that are out of date. A machine's configuration that was written by hand is its author's."""
+    from . import describe
+
+    drifted = []
+    for file in describe.generate(layer):
+        if file.path.suffix == ".conf" and describe.MARKER not in (file.current() or describe.MARKER):
+            print(f"{_short(file.path, layer)} was written by hand, it has no {describe.MARKER!r} line: kept")
+        elif file.current() != file.text:
+            drifted.append(file)
+    return drifted
+
+
 def _check(layer: Path) -> int:
     from . import describe
 
-    drifted = [f for f in describe.generate(layer) if f.current() != f.text]
+    drifted = _drifted(layer)
     for file in drifted:
         name = _short(file.path, layer)
         old, new = (file.current() or "").splitlines(True), file.text.splitlines(True)
@@ -69,13 +84,7 @@ def _write(path: Path, text: str) -> None:
 def _render(layer: Path) -> int:
     from . import describe
 
-    changed = [f for f in describe.generate(layer) if f.current() != f.text]
-    for file in changed:
-        if file.path.suffix == ".conf" and describe.MARKER not in (file.current() or describe.MARKER):
-            raise UsageError(
-                f"{file.path}: was written by hand, it has no {describe.MARKER!r} line; move it away first"
-            )
-    for file in changed:
+    for file in _drifted(layer):
         _write(file.path, file.text)
         print(f"wrote {_short(file.path, layer)}")
     for path in describe.stale(layer):
