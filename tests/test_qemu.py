@@ -76,7 +76,7 @@ def test_bios_as_flash_where_it_has_to_be():
 def test_whole_command():
     m = load("qemux86-64")
     firmware = Firmware("barebox", Path("/b/barebox.efi"), bios=Path("/x/OVMF.fd"))
-    command = qemu.command(m, firmware, PROGRAM, "tcg", ["-extra"])
+    command = qemu.command(m, PROGRAM, "tcg", [*qemu.firmware_args(m, firmware), "-extra"])
     assert command[0] == "/usr/bin/qemu"
     assert after(command, "-kernel") == ["/b/barebox.efi"]
     assert after(command, "-bios") == ["/x/OVMF.fd"]

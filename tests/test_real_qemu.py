@@ -112,7 +112,7 @@ class TestRed:
         m, loaded, program = parts(name)
 
         def launch(accelerator, extra):
-            return edit(qemu.command(m, loaded, program, accelerator, list(extra)))
+            return edit(qemu.command(m, program, accelerator, list(extra)))
 
         with make(name, tmp_path, launch) as target:
             return run_cases(target, [f"uboot_virt.UBootTest.{case}"])[case]
@@ -162,7 +162,7 @@ class TestRed:
 
         with pytest.raises((BareboxError, GuestError)):
             m, loaded, program = parts("qemuriscv64-barebox")
-            launch = lambda a, extra: edit(qemu.command(m, loaded, program, a, list(extra)))  # noqa: E731
+            launch = lambda a, extra: edit(qemu.command(m, program, a, list(extra)))  # noqa: E731
             with Target(m, loaded, program, tmp_path, "tcg", launch=launch, silence_seconds=2) as target:
                 target.start()
 

@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .console import Result
+from .errors import MissingTool
 from .known_issues import KnownIssue
 from .machine import Device
 from .target import Target
+from .variant import Variant
 
 
 class BootloaderTestCase(unittest.TestCase):
     """A case on the machine's console.
 
     ``target`` is the library's :class:`~oeqa.barebox.target.Target`, or oeqa's controller, whose ``barebox`` is one.
-    ``bootloader`` names the one whose shell the case speaks.
+    ``bootloader`` names the one whose shell the case speaks, ``variant`` how the machine differs from its description.
     """
 
     bootloader: ClassVar[str] = "barebox"
+    variant: ClassVar[Variant] = Variant()
     target: Any = None
     maxDiff = None
     _in_hand: Device | None = None
@@ -42,6 +45,16 @@ class BootloaderTestCase(unittest.TestCase):
         found = self.board.firmware.bootloader
         if found != self.bootloader:
             self.skipTest(f"the case is for {self.bootloader}, the firmware is {found}")
+        self.want(self.variant)
+
+    def want(self, variant: Variant) -> None:
+        """Go on with another machine; the next case gets its own."""
+        if variant.flash and self.board.machine.bootloader(self.bootloader).flash is None:
+            self.skipTest(f"{self.board.machine.name}'s description has no firmware.{self.bootloader}.flash")
+        try:
+            self.board.want(variant)
+        except MissingTool as error:
+            self.skipTest(str(error))
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         if self.target is None or result is None:
@@ -137,15 +150,15 @@ class _Result:
         return getattr(self._result, name)
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
-        self._board.off()
+        self._board.discard()
         self._result.addFailure(test, _in_case(err))
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
-        self._board.off()
+        self._board.discard()
         self._result.addError(test, err)
 
     def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
-        self._board.off()
+        self._board.discard()
         assert self._issue is not None
         error = AssertionError(f"known issue {self._issue.id}: {self._issue.title}\n{self._issue.link}\n{err[1]}")
         self._result.addExpectedFailure(test, (type(error), error, None))  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def write(folder: Path | str, facts: Mapping[str, Any]) -> None:
     (folder / f"{name}.barebox-test.json").write_text(
         json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8"
     )
-    _write_qemuboot(m, facts["bootloader"], folder / files["qemuboot"])
+    _write_qemuboot(m, folder / files["qemuboot"])
 
 
 def _copy(source: Path, target: Path) -> str | None:
@@ -52,9 +52,8 @@ def _copy(source: Path, target: Path) -> str | None:
     return target.name
 
 
-def _write_qemuboot(m: Machine, bootloader: str, path: Path) -> None:
-    """runqemu's configuration of a start with nothing but the firmware; devices come as qemuparams."""
-    loader = m.bootloader(bootloader)
+def _write_qemuboot(m: Machine, path: Path) -> None:
+    """runqemu's configuration of a bare machine; firmware and devices come as qemuparams."""
     kvm = m.qemu.kvm
     settings = {
         "machine": m.name,
@@ -65,8 +64,8 @@ def _write_qemuboot(m: Machine, bootloader: str, path: Path) -> None:
         "qb_cpu": f"-cpu {m.qemu.cpu}",
         "qb_smp": f"-smp {m.qemu.smp}",
         "qb_mem": f"-m {m.qemu.memory}",
-        "qb_default_kernel": loader.image if loader.load == "kernel" else "none",
-        "qb_default_bios": loader.image if loader.load == "bios" else "none",
+        "qb_default_kernel": "none",
+        "qb_default_bios": "none",
         "qb_default_fstype": "none",
         "qb_rootfs": "none",
         "qb_kernel_cmdline": "none",

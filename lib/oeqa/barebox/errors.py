@@ -16,6 +16,10 @@ class SetupError(BareboxError):
     """The host lacks something: a program, a permission, room on the disk."""
 
 
+class MissingTool(SetupError):
+    """A program that makes a test's data is not installed; its cases are skipped."""
+
+
 class AcceleratorError(SetupError):
     """The accelerator that was asked for cannot be had."""
 

@@ -63,6 +63,27 @@ class Bios:
 
 
 @dataclass(frozen=True)
+class FlashPart:
+    """A part of a flash's contents: a file beside the bootloader's image, the second firmware, or bytes."""
+
+    offset: int
+    image: str = ""
+    bios: bool = False
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Flash:
+    """The flash bank that keeps the environment, as a file of the host's; ``replaces`` is QEMU's option that it stands
+    in for, ``size`` is 0 where its parts tell it."""
+
+    index: int
+    replaces: str
+    parts: tuple[FlashPart, ...]
+    size: int = 0
+
+
+@dataclass(frozen=True)
 class Bootloader:
     """How one bootloader is started on the machine; ``load`` is QEMU's option, kernel or bios."""
 
@@ -73,6 +94,7 @@ class Bootloader:
     installed: tuple[str, ...] = ()
     package: str = ""
     bios: Bios | None = None
+    flash: Flash | None = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +155,18 @@ def from_dict(data: Mapping[str, Any], where: str) -> Machine:
         entry = dict(entry)
         if "bios" in entry:
             entry["bios"] = _build(Bios, entry["bios"], f"{where}: firmware.{name}.bios")
+        if "flash" in entry:
+            entry["flash"] = _flash(entry["flash"], f"{where}: firmware.{name}.flash")
         firmware[name] = _build(Bootloader, entry, f"{where}: firmware.{name}")
     values["qemu"] = _build(Qemu, qemu, f"{where}: qemu")
     values["devices"] = [_build(Device, d, f"{where}: devices[{i}]") for i, d in enumerate(values.get("devices", []))]
     values["firmware"] = firmware
     return _build(Machine, values, where)
+
+
+def _flash(data: Mapping[str, Any], where: str) -> Flash:
+    parts = [_build(FlashPart, part, f"{where}.parts[{i}]") for i, part in enumerate(data.get("parts", []))]
+    return _build(Flash, {**data, "parts": parts}, where)
 
 
 def load(path: Path) -> Machine:

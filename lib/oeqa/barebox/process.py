@@ -215,6 +215,11 @@ class Process:
                 pass
         self.kill()
 
+    def cut(self) -> None:
+        """End QEMU as a power failure would, and free what belongs to it."""
+        _signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait(QUIT_SECONDS)
+
     def kill(self) -> None:
         """End QEMU without asking, and free what belongs to it."""
         for signal_number in (signal.SIGTERM, signal.SIGKILL):

@@ -13,6 +13,9 @@ from pathlib import Path
 from .errors import SetupError
 from .firmware import Firmware
 from .machine import Device, Machine
+from .variant import Drive, Variant
+
+FIRST_MAC = 0x525400123456
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Files:
 
     folder: Path
 
-    def disk(self, device: Device) -> Path:
+    def disk(self, device: Device | Drive) -> Path:
         return self.folder / f"{device.id}.img"
 
     def tftp(self) -> Path:
@@ -45,6 +48,13 @@ class Files:
 
     def console(self, device: Device) -> Path:
         return self.folder / f"{device.id}.log"
+
+    def flash(self) -> Path:
+        return self.folder / "flash.img"
+
+    def ends(self) -> tuple[Path, Path]:
+        """The two sockets of a network whose other end is the test's: QEMU's, the test's."""
+        return self.folder / "net.qemu", self.folder / "net.test"
 
     def folders(self, machine: Machine) -> list[Path]:
         """The folders that have to exist before QEMU starts."""
@@ -108,10 +118,21 @@ def stdio_args() -> list[str]:
     return ["-serial", "mon:stdio"]
 
 
-def firmware_args(machine: Machine, firmware: Firmware) -> list[str]:
-    """The bootloader and what has to run below it."""
-    args = [f"-{machine.bootloader(firmware.bootloader).load}", str(firmware.image)]
-    return [*args, *bios_args(firmware.bios)] if firmware.bios else args
+def firmware_args(machine: Machine, firmware: Firmware, flash: Path | None = None) -> list[str]:
+    """The bootloader and what has to run below it.
+
+    :param flash: the file that the bank with the environment is to be kept in
+    """
+    loader = machine.bootloader(firmware.bootloader)
+    bank = loader.flash if flash else None
+    replaced = bank.replaces if bank else ""
+    args = [] if replaced == loader.load else [f"-{loader.load}", str(firmware.image)]
+    if firmware.bios and replaced != "bios":
+        args += bios_args(firmware.bios)
+    if flash and bank:
+        kind = "qcow2" if replaced == "bios" and firmware.bios and firmware.bios.suffix == ".qcow2" else "raw"
+        args += ["-drive", f"if=pflash,index={bank.index},format={kind},file={_comma(flash)}"]
+    return args
 
 
 def bios_args(bios: Path) -> list[str]:
@@ -121,15 +142,31 @@ def bios_args(bios: Path) -> list[str]:
     return ["-bios", str(bios)]
 
 
-def device_args(machine: Machine, bootloader: str, program: Program, files: Files) -> list[str]:
-    """The devices under test with their backends; those that the bootloader or this QEMU does not know are left out."""
+def device_args(
+    machine: Machine, bootloader: str, program: Program, files: Files, variant: Variant | None = None
+) -> list[str]:
+    """The devices under test with their backends; those that the bootloader or this QEMU does not know are left out.
+    What a variant has beside them comes last."""
     args = [a for setting in machine.qemu.globals for a in ("-global", setting)]
     nets = 0
     for device in machine.devices:
         if bootloader not in device.node or program.lacks(device):
             continue
-        args += _BACKENDS[device.kind](device, files, nets)
+        backend = _peer if variant and variant.peer and device.kind == "net" and not nets else _BACKENDS[device.kind]
+        args += backend(device, files, nets)
         nets += device.kind == "net"
+    return [*args, *_variant_args(machine, bootloader, files, variant)] if variant else args
+
+
+def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Variant) -> list[str]:
+    args = ["-m", str(variant.memory)] if variant.memory else []
+    for name, text in variant.fw_cfg:
+        args += ["-fw_cfg", f"name={name},string={text.replace(',', ',,')}"]
+    for drive in variant.drives:
+        read_only = ",read-only=on" if drive.read_only else ""
+        model = drive.model or machine.of_kind("block", bootloader)[-1].model
+        args += ["-drive", f"if=none,id={drive.id},format=raw{read_only},file={_comma(files.disk(drive))}"]
+        args += ["-device", f"{model},drive={drive.id}"]
     return args
 
 
@@ -141,12 +178,9 @@ def io_args(console: Path, qmp: Path) -> list[str]:
     ]
 
 
-def command(machine: Machine, firmware: Firmware, program: Program, accelerator: str, extra: list[str]) -> list[str]:
-    """The whole command, for a start without runqemu."""
-    return [
-        *(str(program.path), *machine_args(machine, accelerator), "-nographic", "-nic", "none"),
-        *(*firmware_args(machine, firmware), *extra),
-    ]
+def command(machine: Machine, program: Program, accelerator: str, extra: list[str]) -> list[str]:
+    """The whole command, for a start without runqemu; ``extra`` has firmware and devices."""
+    return [str(program.path), *machine_args(machine, accelerator), "-nographic", "-nic", "none", *extra]
 
 
 def _block(device: Device, files: Files, _: int) -> list[str]:
@@ -156,7 +190,22 @@ def _block(device: Device, files: Files, _: int) -> list[str]:
 
 def _net(device: Device, files: Files, number: int) -> list[str]:
     user = f"user,id={device.id},restrict=on,net=10.0.{2 + number}.0/24,tftp={_comma(files.tftp())}"
-    return ["-netdev", user, "-device", f"{device.model},netdev={device.id},mac=52:54:00:12:34:{0x56 + number:02x}"]
+    return ["-netdev", user, *_nic(device, number)]
+
+
+def _peer(device: Device, files: Files, number: int) -> list[str]:
+    ours, theirs = (_comma(path) for path in files.ends())
+    unix = f"local.type=unix,local.path={ours},remote.type=unix,remote.path={theirs}"
+    return ["-netdev", f"dgram,id={device.id},{unix}", *_nic(device, number)]
+
+
+def mac(number: int) -> str:
+    """The hardware address of the network device with this number, from 0."""
+    return (FIRST_MAC + number).to_bytes(6, "big").hex(":")
+
+
+def _nic(device: Device, number: int) -> list[str]:
+    return ["-device", f"{device.model},netdev={device.id},mac={mac(number)}"]
 
 
 def _rng(device: Device, _files: Files, _: int) -> list[str]:

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from . import accelerator, dialect, qemu
+from . import accelerator, dialect, flash, qemu
 from .console import Boot, Console, Result
 from .errors import GuestError, SetupError, ShellError
 from .firmware import Firmware
 from .known_issues import KnownIssue
 from .machine import Device, Machine
 from .process import Process, RunFolder
+from .variant import Drive, Variant
 
 DISK_SIZE = 16 << 20
 DOWNLOAD_SIZE = 4 << 20
@@ -41,6 +42,8 @@ class Target:
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
     :raises BareboxError: the accelerator is unknown or cannot be had
     """
+
+    _variant = Variant()
 
     def __init__(
         self,
@@ -167,6 +170,37 @@ class Target:
         self.off()
         return status
 
+    def want(self, variant: Variant) -> None:
+        """Have the machine as ``variant`` tells from now on. It is switched off and its disks are made anew where it is
+        another one.
+
+        :raises MissingTool: the host lacks a program that makes a disk's contents
+        """
+        if variant == self._variant:
+            return
+        self.discard()
+        for drive in variant.drives:
+            drive.make(self.files.disk(drive))
+        bank = self.machine.bootloader(self.firmware.bootloader).flash
+        if variant.flash and bank:
+            flash.make(self.files.flash(), bank, self.firmware)
+        self._variant = variant
+
+    def discard(self) -> None:
+        """Switch off and go back to the described machine, so that the next variant's disks are made anew."""
+        self.off()
+        self._variant = Variant()
+
+    def cut(self) -> None:
+        """Cut the power: QEMU is killed and writes nothing more."""
+        if self._process is not None:
+            self._process.cut()
+        self.off()
+
+    def send(self, command: str) -> None:
+        """Type a command and do not wait for it; only :meth:`cut` or :meth:`off` may follow."""
+        self.shell().send(command)
+
     def off(self) -> None:
         """Switch the machine off from outside, whatever it does."""
         if self._process is not None:
@@ -188,9 +222,13 @@ class Target:
         known = self.machine.of_kind(kind, self.firmware.bootloader)
         return tuple(d for d in known if not self.program.lacks(d))
 
-    def node(self, device: Device) -> str:
-        """How the bootloader calls the device."""
-        return device.node[self.firmware.bootloader]
+    def node(self, device: Device | Drive) -> str:
+        """How the bootloader calls the device. A variant's disks are numbered on after the described ones."""
+        if isinstance(device, Device):
+            return device.node[self.firmware.bootloader]
+        last = re.fullmatch(r"(.*?)(\d+)", self.node(self.devices("block")[-1]))
+        assert last is not None
+        return f"{last[1]}{int(last[2]) + 1 + self._variant.drives.index(device)}"
 
     def commands(self) -> frozenset[str]:
         """The commands that the bootloader itself lists."""
@@ -246,13 +284,14 @@ class Target:
     # Inside
 
     def _direct(self, accel: str, extra: Sequence[str]) -> Sequence[str]:
-        return qemu.command(self.machine, self.firmware, self.program, accel, list(extra))
+        return qemu.command(self.machine, self.program, accel, list(extra))
 
     def _boot(self, silence: float) -> Boot:
         self._starts += 1
         files = self.files
         assert self._folder is not None
-        extra = qemu.device_args(self.machine, self.firmware.bootloader, self.program, files)
+        extra = qemu.firmware_args(self.machine, self.firmware, files.flash() if self._variant.flash else None)
+        extra += qemu.device_args(self.machine, self.firmware.bootloader, self.program, files, self._variant)
         extra += qemu.io_args(self._folder.path / "console", self._folder.path / "qmp")
         name = f"{self.machine.name}-{self.accelerator.name}-{self._starts}"
         log = self._ended.enter_context(self._open_log(f"{name}.console.log"))

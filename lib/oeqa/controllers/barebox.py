@@ -73,7 +73,6 @@ def make_target(d):
     binaries = ":".join([sysroot + "/usr/bin", d.getVar("PATH"), d.getVar("BB_ORIGENV").getVar("PATH") or ""])
     binary = bb.utils.which(binaries, machine.qemu.binary) or machine.qemu.binary
     launch, env = runqemu(description, sysroot, binaries)
-    extra = qemu.bios_args(loaded.bios) if loaded.bios else []
     paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
     return Target(
         machine,
@@ -81,7 +80,7 @@ def make_target(d):
         qemu.find(machine, firmware.Path(binary)),
         firmware.Path(d.getVar("TEST_LOG_DIR")) / time.strftime("%Y%m%d-%H%M%S"),
         d.getVar("BAREBOX_ACCEL"),
-        launch=lambda accelerator, more: launch(accelerator, [*extra, *more]),
+        launch=launch,
         known_issues=known_issues.load(firmware.Path(p) for p in paths if os.path.exists(p)),
         env=env,
         boot_seconds=float(d.getVar("BAREBOX_BOOT_SECONDS")),

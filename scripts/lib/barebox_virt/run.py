@@ -88,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:  # noqa: RET503 - execv does not 
     else:
         folder = RunFolder()
         files = qemu.Files(folder.path)
-    extra = qemu.device_args(m, firmware.bootloader, program, files) + qemu.stdio_args() + GDB * arguments.gdb
-    command = qemu.command(m, firmware, program, accelerator, extra)
+    extra = qemu.firmware_args(m, firmware) + qemu.device_args(m, firmware.bootloader, program, files)
+    command = qemu.command(m, program, accelerator, extra + qemu.stdio_args() + GDB * arguments.gdb)
     if arguments.dry_run:
         _print(m, files, command)
         return 0

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The flash bank that keeps a bootloader's environment, as a file of the host's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import UsageError
+from .firmware import Firmware
+from .machine import Flash, FlashPart
+
+ERASED = b"\xff"
+
+
+def make(path: Path, flash: Flash, firmware: Firmware) -> None:
+    """Write the bank as it is at first.
+
+    :raises UsageError: a file that belongs into it is missing, or the bank is too small for it
+    """
+    parts = [(part.offset, _content(part, firmware)) for part in flash.parts]
+    size = flash.size or max(offset + len(data) for offset, data in parts)
+    content = bytearray(ERASED * size)
+    for offset, data in parts:
+        if offset + len(data) > size:
+            raise UsageError(
+                f"{firmware.image}: {len(data)} bytes at {offset:#x} do not fit into a flash of {size} bytes; "
+                "correct flash in the machine's description"
+            )
+        content[offset : offset + len(data)] = data
+    path.write_bytes(content)
+
+
+def _content(part: FlashPart, firmware: Firmware) -> bytes:
+    if part.code:
+        return bytes.fromhex(part.code)
+    path = firmware.bios if part.bios else firmware.image.with_name(part.image)
+    if path is None or not path.is_file():
+        raise UsageError(f"{path}: no such file; the flash with the environment needs it beside {firmware.image.name}")
+    return path.read_bytes()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""How a case's machine differs from its description, as data.
+
+A case's class names its variant, and the machine is started with it when the class is reached; cases of one class share
+its starts:
+
+    class GptTest(case.BootloaderTestCase):
+        variant = Variant(drives=(Drive("gpt", images.blank(8)),))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+Maker = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A disk beside the described ones, which the bootloader numbers on after them.
+
+    ``make`` writes the image to the path that it is given, once for each machine of the variant.
+    ``model`` is QEMU's -device name, that of the last described disk when empty.
+    """
+
+    id: str
+    make: Maker
+    read_only: bool = False
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is added to the described machine, or replaced in it.
+
+    ``memory``: RAM in MiB, as described when 0.
+    ``drives``: further disks, in QEMU's order.
+    ``fw_cfg``: names and texts that QEMU hands to the guest by its fw_cfg device.
+    ``flash``: the flash that keeps the bootloader's environment and state is a file of the host's (the description's
+    firmware.*.flash), so that it outlasts QEMU.
+    ``peer``: the other end of the first network device is the test's.
+    """
+
+    memory: int = 0
+    drives: tuple[Drive, ...] = ()
+    fw_cfg: tuple[tuple[str, str], ...] = ()
+    flash: bool = False
+    peer: bool = False
