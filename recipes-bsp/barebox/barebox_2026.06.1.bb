@@ -10,4 +10,7 @@ BAREBOX_PATCHES = " \
     file://0003-partitions-do-not-report-a-drive-without-a-medium-as.patch \
     file://0004-pci-let-devices-inherit-DMA-coherency-from-their-hos.patch \
     file://0005-RISC-V-board-dt-2nd-do-not-place-early-stack-below-t.patch \
+    file://0006-commands-memcpy-fail-when-reading-or-writing-fails.patch \
+    file://0007-hush-let-and-go-on-after-a-skipped-command.patch \
+    file://0008-fs-ramfs-clear-what-a-file-is-shortened-by.patch \
 "
