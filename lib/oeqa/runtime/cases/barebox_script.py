@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""barebox's shell runs scripts: arguments, nested loops, arithmetic, tests, wildcards, options and files."""
+
+import random
+
+from oeqa.barebox import case
+
+FOLDER = "/script"
+
+
+class ScriptTest(case.BootloaderTestCase):
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_MKDIR", "mkdir")
+        self.shell(f"rm -r {FOLDER}; mkdir {FOLDER}")
+
+    def script(self, name, *lines):
+        """A file with a script, one line of which has no single quote."""
+        path = f"{FOLDER}/{name}"
+        for number, line in enumerate(lines):
+            self.shell(f"echo {'-a' if number else '-o'} {path} '{line}'")
+        return path
+
+    def test_arguments(self):
+        """A script gets its name, its arguments and their number, and gives its exit status."""
+        path = self.script("args", "echo $0: $1, $2 of $#", "exit 3")
+        self.assertEqual(self.shell(f'sh {path} one "two words" three', status=3), [f"{path}: one, two words of 3"])
+
+    def test_own_variables(self):
+        """What a script assigns is its own, what a sourced one assigns stays."""
+        path = self.script("assign", "v=inside", "echo $v")
+        self.assertEqual(self.shell(f"v=outside; sh {path}; echo $v"), ["inside", "outside"])
+        self.assertEqual(self.shell(f"v=outside; . {path}; echo $v"), ["inside", "inside"])
+
+    def test_calls(self):
+        """Scripts call each other, eight deep, and come back."""
+        for depth in range(8):
+            self.script(f"call{depth}", f"echo in {depth}", f"sh {FOLDER}/call{depth + 1}", f"echo out {depth}")
+        self.script("call8", "echo bottom")
+        ways = [f"in {n}" for n in range(8)], [f"out {n}" for n in reversed(range(8))]
+        self.assertEqual(self.shell(f"sh {FOLDER}/call0"), [*ways[0], "bottom", *ways[1]])
+
+    def test_many_lines(self):
+        """A script of some hundred lines runs to its end, in order."""
+        lines = [f'n="{number}"; echo line $n' for number in range(120)]
+        self.assertEqual(self.shell(f"sh {self.script('long', *lines)}", seconds=60), [f"line {n}" for n in range(120)])
+
+    def test_block_over_lines(self):
+        """Loops and branches may be written over several lines, within each other."""
+        path = self.script(
+            *("blocks", "for i in 1 2 3; do", "for j in a b; do", "if [ $i$j = 2a ]; then", "echo here"),
+            *("else", "echo $i$j", "fi", "done", "done"),
+        )
+        self.assertEqual(self.shell(f"sh {path}"), ["1a", "1b", "here", "2b", "3a", "3b"])
+
+    def test_count(self):
+        """A loop counts to a hundred with let, and until it is told."""
+        self.need("CMD_LET", "let")
+        self.assertEqual(self.answer("n=0; while [ $n -lt 100 ]; do let n++; done; echo $n"), "100")
+        self.assertEqual(self.answer("n=9; until [ $n -eq 0 ]; do let n=n-3; done; echo $n"), "0")
+
+    def test_options(self):
+        """getopt finds options and their arguments."""
+        self.need("CMD_GETOPT", "getopt")
+        path = self.script("options", 'while getopt "ab:c" o; do echo $o[$OPTARG]; done')
+        lines = self.attempt(f"OPTARG=; sh {path} -a -b word rest").lines
+        self.assertEqual([x for x in lines if "[" in x], ["a[]", "b[word]"])
+
+    def test_read_line(self):
+        """readf reads a file's line into a variable."""
+        self.need("CMD_READF", "readf")
+        self.shell(f"echo -o {FOLDER}/line some words; readf {FOLDER}/line v")
+        self.assertEqual(self.answer("echo [$v]"), "[some words]")
+
+    def test_wildcards(self):
+        """*, ? and [] stand for the files that are there, and for themselves where there are none."""
+        for name in ("a1", "a2", "b1", "c"):
+            self.shell(f"echo -o {FOLDER}/{name} {name}")
+        for pattern, names in (("a*", "a1 a2"), ("?1", "a1 b1"), ("[bc]*", "b1 c"), ("*", "a1 a2 b1 c")):
+            expected = " ".join(f"{FOLDER}/{name}" for name in names.split())
+            self.assertEqual(self.answer(f"echo {FOLDER}/{pattern}"), expected)
+        self.assertEqual(self.answer(f"echo {FOLDER}/x*"), f"{FOLDER}/x*")
+
+    def test_comments(self):
+        """A comment ends its line and nothing more."""
+        path = self.script("comments", "# echo first", "echo second # third", 'echo "# fourth"')
+        self.assertEqual([x.rstrip() for x in self.shell(f"sh {path}")], ["second", "# fourth"])
+
+
+class ListTest(case.BootloaderTestCase):
+    def test_and_or(self):
+        """Each command of a list of && and || is decided by the status before it."""
+        expected = {
+            "false && echo a || echo b": ["b"],
+            "true || echo a && echo b": ["b"],
+            "false || false && echo a || echo b": ["b"],
+            "true && false || echo c": ["c"],
+            "true || echo a; echo b": ["b"],
+        }
+        self.assertEqual({line: list(self.attempt(line).lines) for line in expected}, expected)
+
+
+class TestCommandTest(case.BootloaderTestCase):
+    def check(self, expected):
+        """Each expression of test with its exit status."""
+        wrong = {x: s for x, s in expected.items() if self.attempt(f"test {x}").status != s}
+        self.assertEqual(wrong, {}, "expressions with the status that they should have")
+
+    def test_numbers(self):
+        """Numbers compare as numbers."""
+        a, b = sorted(random.sample(range(2, 1000000), 2))
+        self.check({f"{a} -lt {b}": 0, f"{b} -lt {a}": 1, f"{a} -le {a}": 0, f"{b} -gt {a}": 0, f"{a} -gt {a}": 1})
+        self.check({f"{a} -ge {b}": 1, f"{a} -ge {a}": 0, f"{a} -eq {a}": 0, f"{a} -eq {b}": 1, f"{a} -ne {b}": 0})
+        self.check({"9 -lt 10": 0, "10 -lt 9": 1, "-1 -lt 1": 0})
+
+    def test_strings(self):
+        """Strings compare as strings, and an empty one is one."""
+        self.check({"otter = otter": 0, "otter = otte": 1, "otter != beaver": 0, "otter != otter": 1})
+        self.check({'-z ""': 0, "-z x": 1, '-n ""': 1, "-n x": 0})
+
+    def test_files(self):
+        """Files, folders and what is not there are told apart."""
+        self.shell("echo -o /tested x")
+        self.check({"-e /tested": 0, "-f /tested": 0, "-d /tested": 1, "-d /dev": 0, "-f /dev": 1, "-e /nowhere": 1})
+
+    def test_joined(self):
+        """!, -a and -o join expressions."""
+        self.check({"1 = 1 -a 2 = 2": 0, "1 = 1 -a 2 = 3": 1, "1 = 0 -o 2 = 2": 0, "1 = 0 -o 2 = 3": 1, "! 1 = 2": 0})
+
+
+class LetTest(case.BootloaderTestCase):
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_LET", "let")
+
+    def value(self, expression):
+        return int(self.answer(f'let "x={expression}"; echo $x'))
+
+    def test_operators(self):
+        """let computes what Python computes, with C's precedence."""
+        a, b, c = random.sample(range(2, 5000), 3)
+        for expression in (f"{a}+{b}*{c}", f"({a}+{b})*{c}", f"{a}-{b}-{c}", f"{a}%{b}", f"{a}&{b}|{c}", f"{a}^{b}"):
+            self.assertEqual(self.value(expression), eval(expression), expression)
+        for expression in (f"{a}<<3", f"{a}>>2", "3**5", f"~{a}&0xffff", f"{a}*{b}*{c}", "0x7fffffffffffffff"):
+            self.assertEqual(self.value(expression), eval(expression), expression)
+
+    def test_like_c(self):
+        """Division rounds to zero, comparisons give 1 or 0, and ?: chooses."""
+        for expression, value in (("7/2", 3), ("-7/2", -3), ("5>3", 1), ("5<=3", 0), ("2==2", 1), ("!7", 0)):
+            self.assertEqual(self.value(expression), value, expression)
+        for expression, value in (("1?10:20", 10), ("0?10:20", 20), ("1&&0", 0), ("1||0", 1)):
+            self.assertEqual(self.value(expression), value, expression)
+
+    def test_assignments(self):
+        """Assignments with an operator, and steps before and behind."""
+        self.assertEqual(self.answer("x=10; let x+=5; let x*=2; let x-=1; let x/=3; echo $x"), "9")
+        self.assertEqual(self.answer("x=6; let y=x++; let z=++x; echo $x $y $z"), "8 6 8")
+
+    def test_refused(self):
+        """A division by zero fails, and a result of 0 has status 1."""
+        self.assertNotEqual(self.attempt("let x=1/0").status, 0)
+        self.shell("let 5-5", status=1)
+        self.shell("let 5")
+
+
+class PathTest(case.BootloaderTestCase):
+    def test_parts(self):
+        """basename and dirname take a path apart."""
+        self.need("CMD_BASENAME", "basename")
+        self.need("CMD_DIRNAME", "dirname")
+        self.assertEqual(self.answer("basename /a/b/c.d v; dirname /a/b/c.d w; echo $v $w"), "c.d /a/b")
+
+    def test_links(self):
+        """A symbolic link leads to its file, and is told from it."""
+        self.need("CMD_LN", "ln")
+        self.need("CMD_READLINK", "readlink")
+        self.shell("rm -f /link; echo -o /linked otter; ln /linked /link")
+        self.assertEqual(self.answer("cat /link"), "otter")
+        self.assertEqual(self.answer("readlink /link v; echo $v"), "/linked")
+        self.shell("rm /link; cat /linked")
+
+    def test_folders(self):
+        """cd and pwd agree, also on .. and on a folder that is not there."""
+        self.need("CMD_PWD", "pwd")
+        self.shell("mkdir -p /walk/in")
+        self.assertEqual(self.shell("cd /walk/in; pwd; cd ..; pwd; cd /"), ["/walk/in", "/walk"])
+        self.assertNotEqual(self.attempt("cd /nowhere").status, 0)
+        self.assertEqual(self.answer("pwd"), "/")
+
+    def test_copy_tree(self):
+        """cp -r copies folders with what is in them."""
+        self.shell("rm -r /from /to; mkdir -p /from/a/b /to; echo -o /from/a/b/c deep; echo -o /from/d flat")
+        self.shell("cp -r /from /to")
+        self.assertEqual(self.shell("cat /to/from/a/b/c /to/from/d"), ["deep", "flat"])
+
+    def test_truncate(self):
+        """truncate shortens a file and lengthens it with zeros."""
+        self.need("CMD_TRUNCATE", "truncate")
+        self.need("CMD_MD", "md")
+        self.shell("echo -o /cut otters; truncate -s 3 /cut; truncate -s 8 /cut")
+        self.assertIn("6f 74 74 00 00 00 00 00", self.answer("md -b -s /cut 0+8").replace("  ", " "))
+
+    def test_compare_files(self):
+        """cmp tells equal files from others, also where one is the other's beginning."""
+        self.need("CMD_CMP", "cmp")
+        self.shell("echo -o /one otter; cp /one /two; cmp /one /two; echo -a /two more")
+        self.assertNotEqual(self.attempt("cmp /one /two").status, 0)
+
+
+class TimeTest(case.BootloaderTestCase):
+    def test_sleep(self):
+        """sleep and msleep take the time that the clock of barebox itself says, and time tells it."""
+        self.need("CMD_TIME", "time")
+        for command, least in (("msleep 250", 250), ("sleep 1", 1000)):
+            taken = int(self.shell(f"time {command}")[-1].removeprefix("time: ").removesuffix("ms"))
+            self.assertIn(taken, range(least, least + 200), command)
