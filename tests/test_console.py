@@ -331,3 +331,10 @@ def test_bytes_that_are_no_text(guest):
 
     guest.play(script)
     assert "binary" in guest.console().run("cat image").lines[0]
+
+
+def test_noise_of_a_busy_host_is_no_output(guest):
+    noise = "WARNING: poller: 'net' takes unexpectedly long: 24ms\r\n"
+    guest.play(answering(f"{noise}on{noise}e\r\n{noise}two\r\n"))
+    assert guest.console().run("echo").lines == ("one", "two")
+    assert guest.log.getvalue().count("unexpectedly") == 3

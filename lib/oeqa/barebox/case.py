@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .console import Result
-from .errors import MissingTool
+from .errors import Unavailable
 from .known_issues import KnownIssue
 from .machine import Device
 from .target import Target
@@ -53,7 +53,7 @@ class BootloaderTestCase(unittest.TestCase):
             self.skipTest(f"{self.board.machine.name}'s description has no firmware.{self.bootloader}.flash")
         try:
             self.board.want(variant)
-        except MissingTool as error:
+        except Unavailable as error:
             self.skipTest(str(error))
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
@@ -134,7 +134,11 @@ class BootloaderTestCase(unittest.TestCase):
 
     def digest(self, path: Path, kind: str = "sha256") -> str:
         """The digest of a file on the host."""
-        return hashlib.new(kind, path.read_bytes()).hexdigest()
+        return self.hash(path.read_bytes(), kind)
+
+    def hash(self, content: bytes | bytearray, kind: str = "sha256") -> str:
+        """The digest of some bytes."""
+        return hashlib.new(kind, content).hexdigest()
 
 
 class _Result:

@@ -120,7 +120,7 @@ class Console:
         self.wire.send(line + "\r")
         output, status = self._answer(command, marker, deadline)
         self._wait("the prompt", [self.dialect.prompt], deadline, command)
-        return Result(command, status, _lines(_after_echo(line, output)))
+        return Result(command, status, _lines(_after_echo(line, self.dialect.noise.sub("", output))))
 
     def send(self, command: str) -> None:
         """Type a command that does not come back to this prompt, such as reset."""

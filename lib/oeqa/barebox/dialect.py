@@ -22,6 +22,7 @@ class Dialect:
     ``banner`` has the groups version and build and matches a start only, not what the version command prints.
     ``autoboot`` is the first that is printed when a key stops the automatic boot; ``key`` stops it.
     ``continuation`` is what the shell prints when it wants the rest of a command.
+    ``noise`` is what the guest prints in between where the host is busy; it is in the log and in no command's output.
     ``line_limit`` is the longest line that the shell takes, in characters.
     ``poweroff`` and ``reset`` are the commands that end and restart the machine.
     """
@@ -33,6 +34,7 @@ class Dialect:
     prompt: Pattern[str]
     continuation: Pattern[str]
     panic: Pattern[str]
+    noise: Pattern[str]
     line_limit: int
     poweroff: str = "poweroff"
     reset: str = "reset"
@@ -49,6 +51,7 @@ BAREBOX = Dialect(
     prompt=re.compile(r"(?m)^barebox@(?P<board>[^:\r\n]+):(?P<directory>[^ \r\n]+) "),
     continuation=re.compile(r"(?m)^> \Z"),
     panic=re.compile(r"(?m)^(PANIC: |Unhandled exception: |!!!! \S+ Exception Type )[^\r\n]*"),
+    noise=re.compile(r"WARNING: poller: '[^'\r\n]*' takes unexpectedly long: \d+ms\r*\n"),
     line_limit=1022,
 )
 
@@ -60,6 +63,7 @@ U_BOOT = Dialect(
     prompt=re.compile(r"(?m)^=> "),
     continuation=re.compile(r"(?m)^> \Z"),
     panic=re.compile(r'(?m)^("[^"\r\n]+" handler|Unhandled exception: |### ERROR ### )[^\r\n]*'),
+    noise=re.compile(r"(?!)"),
     line_limit=255,
 )
 

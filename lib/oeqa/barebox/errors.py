@@ -16,8 +16,8 @@ class SetupError(BareboxError):
     """The host lacks something: a program, a permission, room on the disk."""
 
 
-class MissingTool(SetupError):
-    """A program that makes a test's data is not installed; its cases are skipped."""
+class Unavailable(SetupError):
+    """What a case needs of the host, such as a program that makes its data, is not there; the case is skipped."""
 
 
 class AcceleratorError(SetupError):

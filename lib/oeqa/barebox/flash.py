@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import Unavailable, UsageError
 from .firmware import Firmware
 from .machine import Flash, FlashPart
 
@@ -15,7 +15,8 @@ ERASED = b"\xff"
 def make(path: Path, flash: Flash, firmware: Firmware) -> None:
     """Write the bank as it is at first.
 
-    :raises UsageError: a file that belongs into it is missing, or the bank is too small for it
+    :raises Unavailable: a file that belongs into it is missing
+    :raises UsageError: the bank is too small for what belongs into it
     """
     parts = [(part.offset, _content(part, firmware)) for part in flash.parts]
     size = flash.size or max(offset + len(data) for offset, data in parts)
@@ -35,5 +36,5 @@ def _content(part: FlashPart, firmware: Firmware) -> bytes:
         return bytes.fromhex(part.code)
     path = firmware.bios if part.bios else firmware.image.with_name(part.image)
     if path is None or not path.is_file():
-        raise UsageError(f"{path}: no such file; the flash with the environment needs it beside {firmware.image.name}")
+        raise Unavailable(f"{path}: no such file; the flash with the environment needs it beside {firmware.image.name}")
     return path.read_bytes()

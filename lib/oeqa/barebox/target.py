@@ -174,7 +174,7 @@ class Target:
         """Have the machine as ``variant`` tells from now on. It is switched off and its disks are made anew where it is
         another one.
 
-        :raises MissingTool: the host lacks a program that makes a disk's contents
+        :raises Unavailable: the host lacks what makes a disk's or the flash's contents
         """
         if variant == self._variant:
             return

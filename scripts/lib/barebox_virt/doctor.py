@@ -51,7 +51,7 @@ def show(title: str, found: Sequence[Finding]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Examine this host and print what was found."""
     if arguments.install_deps:
-        packages.provide(packages.wanted(["test", "build", "bitbake"]), True)
+        packages.provide(packages.wanted(["test", "images", "build", "bitbake"]), True)
     found = examine(arguments.workspace)
     if arguments.json:
         print(json.dumps([dataclasses.asdict(f) for f in found], indent=1))

@@ -53,7 +53,7 @@ class Ram(case.BootloaderTestCase):
         return found
 
     def free(self):
-        """The bounds of the largest gap in the first bank. The first half of it is left alone, for QEMU's device tree."""
+        """The bounds of the larger gap in the first bank, less its first half, where QEMU's device tree may be."""
         start, end, used = self.banks()[0]
         edges = [(start, start), *sorted(used), (end, end)]
         low, high = max(((a[1], b[0]) for a, b in zip(edges, edges[1:])), key=lambda gap: gap[1] - gap[0])

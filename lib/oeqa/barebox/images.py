@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Disk images for the tests, made and read on the host with the tools that everybody makes them with.
+
+A tree of files is {path: contents}; a folder appears with the files in it.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from . import tools
+
+Tree = Mapping[str, bytes]
+Maker = Callable[[Path], None]
+
+SECTOR = 512
+MIB = 1 << 20
+
+
+def noise(size: int) -> Maker:
+    """A disk of ``size`` bytes of random data."""
+
+    def make(path: Path) -> None:
+        path.write_bytes(random.randbytes(size))
+
+    return make
+
+
+def table(label: str, size: int, partitions: Sequence[str]) -> Maker:
+    """A disk of ``size`` bytes of random data with a partition table.
+
+    :param label: dos or gpt
+    :param partitions: one line a partition, as sfdisk reads them: "start=2048, size=4096, type=83"
+    """
+
+    def make(path: Path) -> None:
+        noise(size)(path)
+        script = "\n".join([f"label: {label}", *partitions]) + "\n"
+        tools.run("sfdisk", ["--quiet", "--wipe", "always", path], script.encode())
+
+    return make
+
+
+def fat(tree: Callable[[], Tree], size: int, bits: int = 32, cluster: int = 1) -> Maker:
+    """A FAT file system of ``size`` bytes; ``bits`` is 12, 16 or 32, ``cluster`` in sectors."""
+
+    def make(path: Path) -> None:
+        _empty(path, size)
+        tools.run("mkfs.fat", ["-F", str(bits), "-s", str(cluster), path])
+        with tempfile.TemporaryDirectory() as folder:
+            _write(Path(folder), tree())
+            for entry in sorted(Path(folder).iterdir()):
+                tools.run("mcopy", ["-s", "-Q", "-i", path, entry, "::"])
+
+    return make
+
+
+def ext4(tree: Callable[[], Tree], size: int, block: int = 4096, more: Sequence[str] = ()) -> Maker:
+    """An ext4 file system of ``size`` bytes with blocks of ``block`` bytes; ``more`` are options of mke2fs."""
+
+    def make(path: Path) -> None:
+        _empty(path, size)
+        with tempfile.TemporaryDirectory() as folder:
+            _write(Path(folder), tree())
+            tools.run("mke2fs", ["-q", "-F", "-t", "ext4", "-b", str(block), *more, "-d", folder, path])
+
+    return make
+
+
+def squashfs(tree: Callable[[], Tree], compression: str = "gzip") -> Maker:
+    """A squashfs."""
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            _write(Path(folder), tree())
+            tools.run("mksquashfs", [folder, path, "-quiet", "-no-progress", "-noappend", "-comp", compression])
+        _pad(path, MIB)
+
+    return make
+
+
+def from_fat(path: Path, name: str) -> bytes:
+    """A file out of a FAT file system."""
+    with tempfile.TemporaryDirectory() as folder:
+        tools.run("mcopy", ["-i", path, f"::{name}", folder])
+        return next(Path(folder).iterdir()).read_bytes()
+
+
+def check_fat(path: Path) -> str:
+    """What fsck.fat, which repairs nothing here, complains of; empty where it finds no fault."""
+    text = tools.run("fsck.fat", ["-n", path], ok=(0, 1))
+    lines = [x for x in text.splitlines() if x.strip() and not x.startswith(("fsck.fat ", f"{path}:"))]
+    return "\n".join(lines)
+
+
+def _empty(path: Path, size: int) -> None:
+    path.unlink(missing_ok=True)
+    with path.open("wb") as stream:
+        stream.truncate(size)
+
+
+def _pad(path: Path, unit: int) -> None:
+    with path.open("ab") as stream:
+        stream.truncate(-(-stream.tell() // unit) * unit)
+
+
+def _write(folder: Path, tree: Tree) -> None:
+    for name, content in tree.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

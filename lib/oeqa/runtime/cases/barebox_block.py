@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""barebox reads and writes disks: at every boundary, in every size, in order, and no further than it may."""
+
+import itertools
+import random
+import re
+
+from oeqa.barebox import case, images
+from oeqa.barebox.variant import Drive, Variant
+
+SECTOR = images.SECTOR
+MIB = images.MIB
+NUMBERS = itertools.count()
+SIZE = 9 * MIB + 3 * SECTOR
+
+
+class BlockCase(case.BootloaderTestCase):
+    """Disks of the variant, and how their contents are compared."""
+
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_MEMCPY", "memcpy")
+        self.need("CMD_SHA256SUM", "sha256sum")
+        self.devices("block")
+
+    def drive(self, number=0):
+        """A drive's file on the host and its node in barebox."""
+        drive = self.variant.drives[number]
+        return self.board.files.disk(drive), f"/dev/{self.board.node(drive)}"
+
+    def guest_digest(self, path):
+        return self.answer(f"sha256sum {path}", seconds=90).split()[0]
+
+    def check_read(self, node, content, offset, length):
+        """A range reads as it is; it comes by way of a file, so that its length is exact."""
+        self.shell(f"memcpy -s {node} -d /range {offset} 0 {length}", seconds=60)
+        found = self.guest_digest("/range"), int(self.answer("ls -l /range").split()[1])
+        self.shell("rm /range")
+        expected = self.hash(content[offset : offset + length]), length
+        self.assertEqual(found, expected, f"{length} bytes at {offset:#x}")
+
+    def check_same(self, path, node, content):
+        """Host and guest both have the contents that are expected."""
+        self.assertEqual(self.digest(path), self.hash(content), "the host's file is not as written")
+        self.assertEqual(self.guest_digest(node), self.hash(content), "the guest reads something else")
+
+
+class ReadTest(BlockCase):
+    variant = Variant(drives=(Drive("data", images.noise(SIZE)),))
+
+    def test_whole(self):
+        """Random data over a whole disk has the host's digest, and the disk the host's size."""
+        path, node = self.drive()
+        self.assertEqual(int(self.answer(f"ls -l {node}").split()[1]), SIZE)
+        self.assertEqual(self.guest_digest(node), self.digest(path))
+
+    def test_sizes(self):
+        """One byte, one sector, less and more, and many MiB are read right."""
+        path, node = self.drive()
+        content = path.read_bytes()
+        for length in (1, SECTOR - 1, SECTOR, SECTOR + 1, 4096, 65536, MIB - SECTOR, MIB + 1, 7 * MIB):
+            self.check_read(node, content, random.randrange(0, (SIZE - length) // SECTOR) * SECTOR, length)
+
+    def test_boundaries(self):
+        """Ranges that begin before and end behind a boundary are read right."""
+        path, node = self.drive()
+        content = path.read_bytes()
+        for boundary in (SECTOR, 4096, 8192, 65536, MIB, 4 * MIB, SIZE - SECTOR):
+            for before, behind in ((1, 1), (SECTOR, SECTOR), (random.randrange(2, 512), random.randrange(2, 512))):
+                self.check_read(node, content, boundary - before, before + behind)
+
+    def test_ends(self):
+        """The first and the last sector are read, and nothing behind the last."""
+        path, node = self.drive()
+        content = path.read_bytes()
+        self.check_read(node, content, 0, SECTOR)
+        self.check_read(node, content, SIZE - SECTOR, SECTOR)
+        result = self.attempt(f"memcpy -s {node} -d /behind {SIZE - 10} 0 {SECTOR}")
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertEqual(int(self.answer("ls -l /behind").split()[1]), 10)
+
+    def test_again(self):
+        """What was read stays the same however often, and in whatever order, it is read."""
+        path, node = self.drive()
+        content = path.read_bytes()
+        places = [random.randrange(0, SIZE - 70000) for _ in range(5)]
+        for offset in [*places, *reversed(places), *sorted(places)]:
+            self.check_read(node, content, offset, 65536)
+
+
+class WriteTest(BlockCase):
+    variant = Variant(drives=(Drive("data", images.noise(SIZE)),))
+
+    def write(self, node, content, offset, data):
+        """Write data, which barebox gets by the first share, and note it in ``content``. Each file there has a name of
+        its own, as barebox keeps what it knows of a file."""
+        share = self.devices("9p")[0]
+        name = f"data{next(NUMBERS)}"
+        (self.board.files.share(share) / name).write_bytes(data)
+        self.shell(f"memcpy -s {self.board.node(share)}/{name} -d {node} 0 {offset} {len(data)}", seconds=60)
+        content[offset : offset + len(data)] = data
+
+    def test_sizes(self):
+        """One byte, one sector, less and more, and some MiB are written right, and nothing beside them."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        for length in (1, SECTOR - 1, SECTOR, SECTOR + 1, 4096, 65535, MIB + 1, 3 * MIB):
+            self.write(node, content, random.randrange(0, SIZE - length), random.randbytes(length))
+        self.check_same(path, node, content)
+
+    def test_boundaries(self):
+        """Writes over boundaries, to the first and to the last sector are right, and nothing beside them."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        for boundary in (SECTOR, 4096, 65536, MIB, 4 * MIB):
+            self.write(
+                node, content, boundary - random.randrange(1, 512), random.randbytes(random.randrange(512, 1500))
+            )
+        self.write(node, content, 0, random.randbytes(SECTOR))
+        self.write(node, content, SIZE - SECTOR, random.randbytes(SECTOR))
+        self.check_same(path, node, content)
+
+    def test_mixed(self):
+        """Reads between overlapping writes see what was written last."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        for _ in range(12):
+            offset, length = random.randrange(0, 100000), random.randrange(1, 30000)
+            self.write(node, content, offset, random.randbytes(length))
+            self.check_read(node, content, random.randrange(0, 100000), random.randrange(1, 30000))
+        self.check_same(path, node, content)
+
+    def test_behind_the_end(self):
+        """A write over the end fails, and the disk is as large as before."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        result = self.attempt(f"memcpy -s /dev/zero -d {node} 0 {SIZE - SECTOR} {4 * SECTOR}")
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertEqual(path.stat().st_size, SIZE)
+        self.assertEqual(self.hash(path.read_bytes()[:-SECTOR]), self.hash(content[:-SECTOR]))
+
+    def test_power_loss(self):
+        """What a finished command wrote is on the disk when the power fails right after it."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        self.write(node, content, 5 * MIB + 77, random.randbytes(100000))
+        self.board.cut()
+        self.check_same(path, node, content)
+
+
+class OrderTest(BlockCase):
+    sizes = (3 * MIB, 5 * MIB + SECTOR, 2 * MIB)
+    variant = Variant(drives=tuple(Drive(f"data{n}", images.noise(size)) for n, size in enumerate(sizes)))
+
+    def test_sizes_and_contents(self):
+        """Each of several disks has its own size and contents."""
+        for number, size in enumerate(self.sizes):
+            path, node = self.drive(number)
+            self.assertEqual(int(self.answer(f"ls -l {node}").split()[1]), size, node)
+            self.assertEqual(self.guest_digest(node), self.digest(path), node)
+
+    def test_write_to_one(self):
+        """A write to one disk leaves the others alone."""
+        before = [self.digest(self.drive(number)[0]) for number in range(3)]
+        content = bytearray(self.drive(1)[0].read_bytes())
+        self.shell(f"memset -d {self.drive(1)[1]} 4096 0x5a 8192")
+        content[4096 : 4096 + 8192] = b"\x5a" * 8192
+        after = [self.digest(self.drive(number)[0]) for number in range(3)]
+        self.assertEqual(after, [before[0], self.hash(content), before[2]])
+
+    def test_between(self):
+        """Data copied from disk to disk arrive."""
+        (source, node), (target, other) = self.drive(0), self.drive(1)
+        self.shell(f"memcpy -s {node} -d {other} 0 {MIB} {3 * MIB}", seconds=60)
+        self.assertEqual(self.hash(target.read_bytes()[MIB : 4 * MIB]), self.digest(source))
+
+
+class ReadOnlyTest(BlockCase):
+    variant = Variant(drives=(Drive("fixed", images.noise(2 * MIB), read_only=True),))
+
+    def test_read(self):
+        """A read-only disk is read."""
+        path, node = self.drive()
+        self.assertEqual(self.guest_digest(node), self.digest(path))
+
+    def test_refuses(self):
+        """A write to a read-only disk fails at once, by status and in words, and changes nothing."""
+        path, node = self.drive()
+        before = self.digest(path)
+        result = self.attempt(f"memset -d {node} 0 0xff 4096")
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertIn("Read-only file system", "\n".join(result.lines))
+        self.assertEqual(self.guest_digest(node), before, "the guest reads what it could not write")
+        self.assertEqual(self.digest(path), before)
+
+
+class PartitionTest(BlockCase):
+    """Each partition's place, size and contents, against the table that sfdisk wrote."""
+
+    dos = (
+        *("start=2048, size=2048, type=83", "start=4096, size=1000, type=c, bootable", "start=8192, size=8190, type=5"),
+        *("start=8200, size=1024, type=83", "start=10240, size=2049, type=83"),
+    )
+    gpt = (
+        *("start=2048, size=2048, name=first, type=L", "start=4096, size=1000, name=second, type=U"),
+        *("start=8192, size=333, name=third, type=L", "start=9000, size=1, name=fourth, type=L"),
+    )
+    tables = {
+        0: {0: (2048, 2048), 1: (4096, 1000), 4: (8200, 1024), 5: (10240, 2049)},
+        1: {0: (2048, 2048), 1: (4096, 1000), 2: (8192, 333), 3: (9000, 1)},
+    }
+    variant = Variant(
+        drives=(Drive("dos", images.table("dos", 8 * MIB, dos)), Drive("gpt", images.table("gpt", 8 * MIB, gpt)))
+    )
+
+    def test_places(self):
+        """Partitions are where the table has them, and there are no others."""
+        self.need("CMD_DEVINFO", "devinfo")
+        tree = "\n".join(self.shell("devinfo"))
+        for number, table in self.tables.items():
+            node = self.drive(number)[1]
+            found = re.findall(rf"0x(\w+)-0x(\w+) \(.*?\): {node}\.(\d+)", tree)
+            places = {int(n): (int(a, 16) // SECTOR, (int(b, 16) + 1 - int(a, 16)) // SECTOR) for a, b, n in found}
+            places.pop(2 if number == 0 else None, None)  # the extended partition
+            self.assertEqual(places, table, node)
+
+    def test_contents(self):
+        """Each partition has the contents of its range of the disk."""
+        for number, table in self.tables.items():
+            path, node = self.drive(number)
+            content = path.read_bytes()
+            for index, (start, size) in table.items():
+                expected = self.hash(content[start * SECTOR : (start + size) * SECTOR])
+                self.assertEqual(self.guest_digest(f"{node}.{index}"), expected, f"{node}.{index}")
+
+    def test_names(self):
+        """Partitions of a GPT are there by name, too."""
+        _, node = self.drive(1)
+        for index, name in enumerate(("first", "second", "third", "fourth")):
+            self.assertEqual(self.guest_digest(f"{node}.{name}"), self.guest_digest(f"{node}.{index}"), name)
+
+    def test_write_inside(self):
+        """A write over a partition's whole length stays inside of it, and one byte more is refused."""
+        for number, index in ((0, 4), (1, 2)):
+            path, node = self.drive(number)
+            start, size = self.tables[number][index]
+            content = bytearray(path.read_bytes())
+            content[start * SECTOR : (start + size) * SECTOR] = b"\xa5" * size * SECTOR
+            self.shell(f"memset -d {node}.{index} 0 0xa5 {size * SECTOR}")
+            self.attempt(f"memset -d {node}.{index} {size * SECTOR} 0xa5 1")
+            self.assertEqual(self.digest(path), self.hash(content), f"{node}.{index}")
+
+
+def damaged(offset):
+    """A disk with a GPT, of whose sector ``offset`` one bit is flipped."""
+
+    def make(path):
+        images.table("gpt", 8 * MIB, PartitionTest.gpt)(path)
+        content = bytearray(path.read_bytes())
+        content[offset * SECTOR + 16 + random.randrange(4)] ^= 1
+        path.write_bytes(content)
+
+    return make
+
+
+class DamagedTableTest(BlockCase):
+    variant = Variant(drives=(Drive("header", damaged(1)), Drive("entries", damaged(2))))
+
+    def test_backup(self):
+        """Where a bit of the primary header or of its entries is wrong, the backup at the disk's end counts."""
+        for number in range(2):
+            path, node = self.drive(number)
+            expected = self.hash(path.read_bytes()[2048 * SECTOR : 4096 * SECTOR])
+            self.assertEqual(self.guest_digest(f"{node}.0"), expected, node)

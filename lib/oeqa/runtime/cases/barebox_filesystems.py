@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""barebox reads file systems that the host made, and the host reads what barebox wrote."""
+
+import random
+
+from oeqa.barebox import case, images
+from oeqa.barebox.variant import Drive, Variant
+
+MIB = images.MIB
+LONG = "a name that is longer than the eight and three characters of old times"
+# Contents at sizes around those of sectors, clusters and blocks.
+SIZES = (0, 1, 511, 512, 513, 1023, 4095, 4096, 4097, 65536, 70001, 900_000)
+TREE = {
+    **{f"size{size}": random.randbytes(size) for size in SIZES},
+    "sub/folder/deep": b"deep\n",
+    **{f"many/entry{number:03}": b"%d\n" % number for number in range(150)},
+    f"sub/{LONG}.text": random.randbytes(3000),
+}
+
+
+def tree():
+    return TREE
+
+
+class FilesCase(case.BootloaderTestCase):
+    """A mounted disk of the variant, whose files are compared with the tree that the host put on it."""
+
+    config = ""
+
+    def setUp(self):
+        super().setUp()
+        self.need(self.config)
+        self.need("CMD_MOUNT", "mount")
+        self.need("CMD_SHA256SUM", "sha256sum")
+
+    def mount(self, number=0):
+        """Mount a disk afresh: its folder. What cannot be unmounted goes with the machine."""
+        folder = f"/disk{number}"
+        if "busy" in "\n".join(self.attempt(f"umount {folder}; mkdir {folder}").lines):
+            self.board.off()
+            self.shell(f"mkdir {folder}")
+        self.shell(f"mount /dev/{self.board.node(self.variant.drives[number])} {folder}")
+        return folder
+
+    def path(self, number=0):
+        return self.board.files.disk(self.variant.drives[number])
+
+    def check_tree(self, folder):
+        """Every file has its size and contents, and folders list what is in them."""
+        for name, content in TREE.items():
+            if not name.startswith("many/"):
+                line = self.answer(f'sha256sum "{folder}/{name}"', seconds=60)
+                self.assertEqual(line.split()[0], self.hash(content), name)
+        listed = {x.split()[-1]: int(x.split()[1]) for x in self.shell(f"ls -l {folder}") if x.startswith("-")}
+        self.assertEqual(listed, {name: len(content) for name, content in TREE.items() if "/" not in name})
+        many = {name.partition("/")[2] for name in TREE if name.startswith("many/")}
+        self.assertEqual(set(" ".join(self.shell(f"ls {folder}/many")).split()), many)
+        for number in random.sample(range(150), 5):
+            self.assertEqual(self.answer(f"cat {folder}/many/entry{number:03}"), str(number))
+        self.assertIn(f"{LONG}.text", "\n".join(self.shell(f"ls {folder}/sub")))
+
+    def check_absent(self, folder):
+        """What is not there is not found."""
+        for name in ("nothing", "sub/nothing", "size1/nothing", "many/entry150"):
+            self.assertNotEqual(self.attempt(f"cat {folder}/{name}").status, 0, name)
+
+
+class FatReadTest(FilesCase):
+    config = "FS_FAT"
+    variant = Variant(
+        drives=(
+            Drive("fat32", images.fat(tree, 40 * MIB)),
+            Drive("fat16", images.fat(tree, 20 * MIB, bits=16, cluster=4)),
+            Drive("fat12", images.fat(tree, 6 * MIB, bits=12, cluster=8)),
+        )
+    )
+
+    def test_read(self):
+        """Files on FAT with 12, 16 and 32 bits are read right."""
+        for number in range(3):
+            folder = self.mount(number)
+            self.check_tree(folder)
+            self.check_absent(folder)
+
+
+class FatWriteTest(FilesCase):
+    config = "FS_FAT_WRITE"
+    variant = Variant(
+        drives=(Drive("fat32", images.fat(tree, 40 * MIB)), Drive("fat16", images.fat(tree, 8 * MIB, bits=16)))
+    )
+
+    def check_disk(self, number, expected):
+        """The host finds no fault, and the files that are expected."""
+        self.shell(f"umount /disk{number}")
+        self.assertEqual(images.check_fat(self.path(number)), "", "fsck.fat")
+        for name, content in expected.items():
+            self.assertEqual(self.hash(images.from_fat(self.path(number), name)), self.hash(content), name)
+
+    def test_files(self):
+        """Files that barebox writes, overwrites, appends to, copies and removes are so for the host."""
+        for number in range(2):
+            folder = self.mount(number)
+            self.shell(f"echo -o {folder}/new first; echo -a {folder}/new second; echo -o {folder}/size513 shorter")
+            self.shell(f'cp {folder}/size70001 "{folder}/{LONG}"; rm {folder}/size4096')
+            self.shell(f"mkdir {folder}/made; mkdir {folder}/made/in; cp {folder}/size65536 {folder}/made/in/copy")
+            expected = {"new": b"first\nsecond\n", "size513": b"shorter\n", LONG: TREE["size70001"]}
+            expected |= {"made/in/copy": TREE["size65536"], "size4097": TREE["size4097"]}
+            self.check_disk(number, expected)
+            self.assertNotIn("size4096 ", f"{' '.join(self.shell(f'ls {self.mount(number)}'))} ")
+
+    def test_full(self):
+        """A full file system is reported, what was there stays, and there is room again after a removal."""
+        folder = self.mount(1)
+        result = self.attempt(f"memcpy -s /dev/zero -d {folder}/huge 0 0 9M", seconds=60)
+        self.assertIn("No space left on device", "\n".join(result.lines))
+        self.shell(f"rm {folder}/huge; cp {folder}/size900000 {folder}/again")
+        self.check_disk(1, {"again": TREE["size900000"], "size900000": TREE["size900000"]})
+
+    def test_many(self):
+        """A folder grows over more than one cluster, and what is removed in between leaves the others alone."""
+        folder = self.mount(0)
+        self.shell(f"mkdir {folder}/grown")
+        for tens in range(8):
+            numbers = " ".join(f"{tens}{ones}" for ones in range(10))
+            self.shell(f"for i in {numbers}; do echo -o {folder}/grown/f$i n$i; done", seconds=60)
+        self.shell(f"for i in 03 33 66; do rm {folder}/grown/f$i; done")
+        kept = [n for n in range(80) if n not in (3, 33, 66)]
+        self.assertEqual(len(" ".join(self.shell(f"ls {folder}/grown")).split()), len(kept))
+        self.check_disk(0, {f"grown/f{n:02}": b"n%02d\n" % n for n in (0, 32, 34, 79)})
+
+
+class Ext4Test(FilesCase):
+    config = "FS_EXT4"
+    variant = Variant(
+        drives=(
+            Drive("ext4", images.ext4(tree, 24 * MIB)),
+            Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-O", "^extents,^64bit"])),
+        )
+    )
+
+    def test_read(self):
+        """Files on ext4 are read right, with extents and large blocks, and with neither."""
+        for number in range(2):
+            folder = self.mount(number)
+            self.check_tree(folder)
+            self.check_absent(folder)
+
+    def test_not_written(self):
+        """ext4 cannot be written; that is an error, and the disk stays as it is."""
+        folder, before = self.mount(), self.digest(self.path())
+        result = self.attempt(f"echo -o {folder}/new text")
+        self.assertTrue(result.status or result.lines, str(result))
+        self.assertNotEqual(self.attempt(f"cat {folder}/new").status, 0)
+        self.assertEqual(self.digest(self.path()), before)
+
+
+class SquashfsTest(FilesCase):
+    config = "FS_SQUASHFS"
+    variant = Variant(drives=(Drive("squashfs", images.squashfs(tree)),))
+
+    def test_read(self):
+        """Files in a squashfs are read right."""
+        folder = self.mount()
+        self.check_tree(folder)
+        self.check_absent(folder)
+
+
+class UnmountTest(FilesCase):
+    config = "FS_EXT4"
+    variant = Variant(drives=(Drive("ext4", images.ext4(tree, 24 * MIB)),))
+
+    def check(self, command):
+        """After a command, the disk can be unmounted."""
+        folder = self.mount()
+        self.attempt(command.replace("DISK", folder))
+        self.shell(f"umount {folder}")
+        self.assertNotIn(folder, "\n".join(self.shell("findmnt")))
+
+    def test_after_reading(self):
+        """A disk that was listed and read can be unmounted."""
+        self.check("ls -l DISK/sub; cat DISK/size1; cp -r DISK/sub /; cat DISK/nothing; rm -r /sub")
+
+    def test_after_folder(self):
+        """A disk one of whose folders was taken for a file can be unmounted."""
+        self.check("cat DISK/sub")
+
+    def test_after_refused_write(self):
+        """A read-only disk that somebody tried to write to can be unmounted."""
+        self.check("echo -o DISK/new text; mkdir DISK/made; rm DISK/size1")
+
+    def test_after_link(self):
+        """A disk on which a link was not made can be unmounted."""
+        self.need("CMD_LN", "ln")
+        self.check("ln /nothing DISK/link")
+
+    def test_after_stay(self):
+        """A disk that was the current folder can be unmounted, once it is no longer."""
+        self.check("cd DISK/sub; cd /")
+
+
+class NoneTest(FilesCase):
+    config = "FS_FAT"
+    variant = Variant(drives=(Drive("noise", images.noise(MIB)),))
+
+    def test_noise(self):
+        """A disk of noise is not mounted, and that is said."""
+        result = self.attempt(f"mkdir /none; mount /dev/{self.board.node(self.variant.drives[0])} /none")
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertTrue(result.lines)

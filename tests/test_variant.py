@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What a case's variant of a machine makes of QEMU's command line and of the flash; and that what it asks for is there
+in a real QEMU, with the distribution's U-Boot."""
+
+from pathlib import Path
+
+import pytest
+
+from oeqa.barebox import firmware, flash, images, machine, qemu
+from oeqa.barebox.errors import BareboxError, Unavailable, UsageError
+from oeqa.barebox.firmware import Firmware
+from oeqa.barebox.machine import Flash, FlashPart
+from oeqa.barebox.target import Target
+from oeqa.barebox.variant import Drive, Variant
+
+LAYER = Path(__file__).resolve().parent.parent
+NAMES = ["qemuarm64-barebox", "qemuriscv64-barebox", "qemux86-64-barebox"]
+FILES = qemu.Files(Path("/run/a,b c"))
+FIRMWARE = Firmware("barebox", Path("/b/barebox.img"), bios=Path("/x/OVMF.fd"))
+
+
+def load(name):
+    return machine.load(LAYER / f"conf/machines/{name}.json")
+
+
+def after(arguments, option):
+    return [b for a, b in zip(arguments, arguments[1:]) if a == option]
+
+
+def device_args(name, variant):
+    m = load(name)
+    program = qemu.Program(Path("/usr/bin/qemu"), "8.0.0", frozenset(d.model for d in m.devices))
+    return qemu.device_args(m, "barebox", program, FILES, variant)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_asked_changes_nothing(name):
+    assert device_args(name, Variant()) == device_args(name, None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drives_come_last_and_in_order(name):
+    variant = Variant(drives=(Drive("one", images.noise(512)), Drive("two", images.noise(512), read_only=True)))
+    drives = after(device_args(name, variant), "-drive")[-2:]
+    assert drives == [
+        "if=none,id=one,format=raw,file=/run/a,,b c/one.img",
+        "if=none,id=two,format=raw,read-only=on,file=/run/a,,b c/two.img",
+    ]
+    model = load(name).of_kind("block", "barebox")[-1].model
+    assert after(device_args(name, variant), "-device")[-2:] == [f"{model},drive=one", f"{model},drive=two"]
+
+
+def test_memory_and_texts():
+    arguments = device_args(NAMES[0], Variant(memory=1024, fw_cfg=(("opt/a", "b,c"),)))
+    assert after(arguments, "-m") == ["1024"]
+    assert after(arguments, "-fw_cfg") == ["name=opt/a,string=b,,c"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_peer_has_the_first_network_alone(name):
+    first, *others = after(device_args(name, Variant(peer=True)), "-netdev")
+    assert first.startswith("dgram,id=net0,local.type=unix,local.path=/run/a,,b c/net.qemu,")
+    assert all("restrict=on" in other for other in others)
+
+
+def test_flash_stands_in_for_kernel_or_bios():
+    path = Path("/run/flash.img")
+    arm64, riscv64, x86 = (qemu.firmware_args(load(name), FIRMWARE, path) for name in NAMES)
+    assert "-kernel" not in arm64 and after(arm64, "-bios") == ["/x/OVMF.fd"]
+    assert after(riscv64, "-kernel") == ["/b/barebox.img"]
+    assert after(x86, "-kernel") == ["/b/barebox.img"] and "-bios" not in x86
+    assert after(riscv64, "-drive") == ["if=pflash,index=1,format=raw,file=/run/flash.img"]
+
+
+def test_flash_holds_its_parts_and_is_erased_elsewhere(tmp_path):
+    (tmp_path / "other.img").write_bytes(b"otter")
+    loaded = Firmware("barebox", tmp_path / "barebox.img")
+    bank = Flash(0, "none", (FlashPart(0, code="0102"), FlashPart(8, image="other.img")), 16)
+    flash.make(tmp_path / "flash", bank, loaded)
+    assert (tmp_path / "flash").read_bytes() == b"\1\2" + b"\xff" * 6 + b"otter" + b"\xff" * 3
+
+
+def test_flash_that_cannot_be_made(tmp_path):
+    loaded = Firmware("barebox", tmp_path / "barebox.img")
+    with pytest.raises(Unavailable, match=r"other.img: no such file; the flash .* needs it beside barebox.img"):
+        flash.make(tmp_path / "flash", Flash(0, "none", (FlashPart(0, image="other.img"),)), loaded)
+    with pytest.raises(UsageError, match="2 bytes at 0x3 do not fit into a flash of 4 bytes"):
+        flash.make(tmp_path / "flash", Flash(0, "none", (FlashPart(3, code="0102"),), 4), loaded)
+
+
+@pytest.mark.parametrize(
+    ("make", "magic"),
+    [
+        (images.table("gpt", 4 << 20, ["start=2048, size=2048"]), {512: b"EFI PART"}),
+        (images.table("dos", 4 << 20, ["start=2048, size=2048"]), {510: b"\x55\xaa"}),
+        (images.fat(lambda: {"a/b": b"c"}, 4 << 20, bits=16), {0x36: b"FAT16"}),
+        (images.ext4(lambda: {"a/b": b"c"}, 4 << 20), {0x438: b"\x53\xef"}),
+        (images.squashfs(lambda: {"a/b": b"c"}), {0: b"hsqs"}),
+    ],
+)
+def test_images(make, magic, tmp_path):
+    path = tmp_path / "image"
+    try:
+        make(path)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    content = path.read_bytes()
+    assert {place: content[place : place + len(text)] for place, text in magic.items()} == magic
+
+
+def test_fat_is_judged(tmp_path):
+    path = tmp_path / "image"
+    try:
+        images.fat(lambda: {"file": b"otter" * 1000}, 4 << 20, bits=16)(path)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    assert images.check_fat(path) == ""
+    assert images.from_fat(path, "file") == b"otter" * 1000
+    content = bytearray(path.read_bytes())
+    table = int.from_bytes(content[14:16], "little") * 512
+    content[table + 4 : table + 8] = b"\0\0\0\0"
+    path.write_bytes(content)
+    assert images.check_fat(path) != ""
+
+
+def test_real_machine(tmp_path):
+    """The guest has the disk and the RAM of its variant, and the described machine again after it."""
+    m = load("qemuarm64-barebox")
+    try:
+        target = Target(m, firmware.find(m, "u-boot", firmware.installed(m, "u-boot")), qemu.find(m), tmp_path, "tcg")
+    except BareboxError as error:
+        pytest.skip(str(error))
+    with target:
+        target.want(Variant(memory=768, drives=(Drive("more", images.noise(3 << 20)),)))
+        assert target.query("query-memory-size-summary")["base-memory"] == 768 << 20
+        target.run("virtio scan")
+        assert "3.0 MB" in "\n".join(target.run("virtio info").lines)
+        target.want(Variant())
+        assert target.query("query-memory-size-summary")["base-memory"] == 512 << 20
