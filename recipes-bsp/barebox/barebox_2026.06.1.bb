@@ -13,4 +13,6 @@ BAREBOX_PATCHES = " \
     file://0006-commands-memcpy-fail-when-reading-or-writing-fails.patch \
     file://0007-hush-let-and-go-on-after-a-skipped-command.patch \
     file://0008-fs-ramfs-clear-what-a-file-is-shortened-by.patch \
+    file://0009-virtio-blk-refuse-to-write-to-a-read-only-device.patch \
+    file://0010-fs-drop-the-references-of-what-fails-to-open-and-of-.patch \
 "
