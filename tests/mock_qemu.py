@@ -133,7 +133,8 @@ def crash(guest, _monitor):
 
 def late_death(guest, _monitor):
     """QEMU dies while the guest starts."""
-    guest.say(BANNER)
+    guest.say(BANNER + "Hit m for menu or any to stop autoboot:    3")
+    guest.key()
     print("mock: assertion failed", file=sys.stderr, flush=True)
     os._exit(134)
 

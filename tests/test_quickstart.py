@@ -223,6 +223,7 @@ def test_build_is_shown_logged_and_read(tmp_path: Path, capsys: pytest.CaptureFi
     ("body", "words"),
     [
         ("echo 'ERROR: lzop is missing'; exit 1", "ERROR: lzop is missing"),
+        ("printf 'Parsing recipes...ERROR: ParseError at x.bb:2\\n'; exit 1", "ERROR: ParseError at x.bb:2"),
         ("echo 'killed'; exit 137", "killed"),
         ("exit 0", "no results of qemuriscv64-barebox"),
     ],

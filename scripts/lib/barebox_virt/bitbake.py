@@ -25,7 +25,7 @@ BAREBOX_ACCEL = "{accel}"
 BB_NO_NETWORK = "{offline}"
 """
 TASK = re.compile(r"^NOTE: Running (?:noexec )?task (\d+) of (\d+) \((.*)\)")
-SHOWN = re.compile(r"^(ERROR|WARNING): |^Parsing of \d+")
+SHOWN = re.compile(r"(?:ERROR|WARNING): .*|^Parsing of \d+.*")
 
 
 class BitBake:
@@ -42,6 +42,7 @@ class BitBake:
         self.log = log
         self.results = results
         self._settings = results / "quickstart.conf"
+        self._start = 0
         self._settings.write_text(SETTINGS.format(results=results, accel=accel, offline=int(offline)), encoding="utf-8")
 
     def test(self, machine: str) -> int:
@@ -52,6 +53,7 @@ class BitBake:
         command = ["bitbake", "-R", str(self._settings), "barebox", "-c", "testimage"]
         script = f". {shlex.quote(str(self._setup / 'build/init-build-env'))} >/dev/null && exec {shlex.join(command)}"
         with self.log.open("a", encoding="utf-8") as stream:
+            self._start = stream.tell()
             process = subprocess.Popen(
                 ["bash", "-c", script],
                 env=self._variables(machine),
@@ -71,9 +73,9 @@ class BitBake:
                 raise
 
     def trouble(self) -> str:
-        """Why there are no results: the log's errors, or its end."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        errors = [line for line in lines if line.startswith("ERROR: ")][:5]
+        """Why the last run has no results: the first errors in its part of the log, or its end."""
+        text = self.log.read_bytes()[self._start :].decode(errors="replace")
+        errors = re.findall(r"ERROR: .*", text)[:5]
         return "\n  ".join(["BitBake failed:", *errors, f"log: {self.log}"]) if errors else tail(self.log)
 
     def _variables(self, machine: str) -> dict[str, str]:
@@ -87,8 +89,8 @@ class BitBake:
         if match := TASK.match(line):
             task = match[3].rpartition("/")[2]
             print(f"{machine}: task {match[1]} of {match[2]}: {task}", flush=True)
-        elif SHOWN.match(line):
-            print(f"{machine}: {line}", flush=True)
+        elif match := SHOWN.search(line):
+            print(f"{machine}: {match[0]}", flush=True)
 
 
 def _copied(process: subprocess.Popen[str], log: object) -> Iterator[str]:
