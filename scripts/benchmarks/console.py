@@ -17,7 +17,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ if __name__ == "__main__":
 from barebox_virt import common, table  # noqa: E402
 from barebox_virt.main import guarded  # noqa: E402
 from oeqa.barebox import qemu  # noqa: E402
-from oeqa.barebox.process import Pipes  # noqa: E402
+from oeqa.barebox.process import Pipes, RunFolder  # noqa: E402
 from oeqa.barebox.target import Target  # noqa: E402
 
 HINT = {"barebox": b"Hit ", "u-boot": b"Hit any key"}
@@ -73,8 +72,9 @@ class Bare:
         self.until(PROMPT[self._bootloader])
 
 
-def bare(target: Target, commands: int, folder: Path) -> tuple[float, float]:
+def bare(target: Target, commands: int, run_folder: RunFolder) -> tuple[float, float]:
     """Seconds to the prompt and for one command, by the bare reader."""
+    folder = run_folder.path
     extra = qemu.device_args(target.machine, target.firmware.bootloader, target.program, target.files)
     extra += qemu.io_args(folder / "console", folder / "qmp")
     command = qemu.command(target.machine, target.firmware, target.program, target.accelerator.name, extra)
@@ -84,13 +84,16 @@ def bare(target: Target, commands: int, folder: Path) -> tuple[float, float]:
         pipes = Pipes(folder / "console")
         reader = Bare(pipes, target.firmware.bootloader)
         started = time.monotonic()
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        null = subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=null, stdout=null, start_new_session=True) as process:
+            run_folder.guard(process.pid)
             reader.boot()
             up = time.monotonic()
             for _ in range(commands):
                 reader.command()
             done = time.monotonic()
             process.kill()
+        run_folder.guard(None)
         pipes.close()
     (folder / "qmp").unlink()
     return up - started, (done - up) / commands
@@ -119,13 +122,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure in turn and print the table."""
     m = common.find_machine(arguments)
     firmware = common.find_firmware(arguments, m)
-    with tempfile.TemporaryDirectory() as folder, Target(m, firmware, qemu.find(m), Path(folder), "tcg") as target:
+    folder = RunFolder()
+    starts, commands = [], []
+    with Target(m, firmware, qemu.find(m), folder.path / "logs", "tcg") as target:
         library(target, 1)
-        starts, commands = [], []
         for _ in range(arguments.rounds):
-            plain, ours = bare(target, arguments.commands, Path(folder)), library(target, arguments.commands)
+            plain, ours = bare(target, arguments.commands, folder), library(target, arguments.commands)
             starts.append((plain[0], ours[0]))
             commands.append((plain[1], ours[1]))
+    folder.close()
     columns = ("what", "bare", "library", "ratio", "goal")
     title = f"{firmware.bootloader} on {m.name}, TCG, medians of {arguments.rounds} rounds"
     table.show(title, columns, [row("start to prompt", starts, 1e3, "1.1"), row("one true", commands, 1e3, "1.5")])
