@@ -16,7 +16,7 @@
 
 TEST_SUITES[doc] = "Modules of cases to run, out of lib/oeqa/runtime/cases of all layers."
 TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_devices barebox_memory barebox_virtio barebox_virtqueues \
-barebox_block barebox_filesystems barebox_reset"
+barebox_block barebox_filesystems barebox_flash barebox_environment barebox_state barebox_reset"
 
 BAREBOX_ACCEL[doc] = "Accelerator of barebox-virt's tests. auto, the default: KVM where a guest really runs with it, \
 TCG otherwise, with the reason in the results. kvm: fails where it cannot be had. tcg: emulation."
@@ -27,6 +27,9 @@ BAREBOX_BOOT_SECONDS ?= "90"
 
 BAREBOX_SILENCE_SECONDS[doc] = "A busy guest that prints nothing for so many seconds is taken for dead."
 BAREBOX_SILENCE_SECONDS ?= "20"
+
+BAREBOX_TEST_SLOW[doc] = "1: slow cases are run, too, for a nightly run. 0, the default: they are skipped."
+BAREBOX_TEST_SLOW ?= "0"
 
 TEST_LOG_DIR[doc] = "Folder for the logs of consoles and of QEMU."
 TEST_LOG_DIR ?= "${LOG_DIR}/oeqa/${PN}-${MACHINE}"

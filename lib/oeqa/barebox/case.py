@@ -27,10 +27,12 @@ class BootloaderTestCase(unittest.TestCase):
 
     ``target`` is the library's :class:`~oeqa.barebox.target.Target`, or oeqa's controller, whose ``barebox`` is one.
     ``bootloader`` names the one whose shell the case speaks, ``variant`` how the machine differs from its description.
+    A class that is ``slow`` is left to the nightly run.
     """
 
     bootloader: ClassVar[str] = "barebox"
     variant: ClassVar[Variant] = Variant()
+    slow: ClassVar[bool] = False
     target: Any = None
     maxDiff = None
     _in_hand: Device | None = None
@@ -45,12 +47,16 @@ class BootloaderTestCase(unittest.TestCase):
         found = self.board.firmware.bootloader
         if found != self.bootloader:
             self.skipTest(f"the case is for {self.bootloader}, the firmware is {found}")
+        if self.slow and not self.board.slow:
+            self.skipTest("slow: left to a run with --slow (BAREBOX_TEST_SLOW)")
         self.want(self.variant)
 
     def want(self, variant: Variant) -> None:
         """Go on with another machine; the next case gets its own."""
         if variant.flash and self.board.machine.bootloader(self.bootloader).flash is None:
             self.skipTest(f"{self.board.machine.name}'s description has no firmware.{self.bootloader}.flash")
+        if variant.fw_cfg and not self.board.machine.qemu.fw_cfg:
+            self.skipTest(f"{self.board.machine.name}: QEMU takes no -fw_cfg there")
         try:
             self.board.want(variant)
         except Unavailable as error:

@@ -127,6 +127,21 @@ class Console:
         self.wire.amount = 0
         self.wire.send(command + "\r")
 
+    def watch(self, seconds: float) -> str:
+        """What the guest prints within some seconds.
+
+        :raises GuestError: QEMU ended
+        """
+        try:
+            self.wire.find([_NEVER], seconds)
+        except pexpect.TIMEOUT:
+            return str(self.wire.before)
+        except pexpect.EOF:
+            raise self._trouble("QEMU ended while the guest was watched") from None
+        except TooMuch:
+            raise self._trouble(f"more than {OUTPUT_LIMIT >> 20} MiB of output") from None
+        raise AssertionError("nothing matches a pattern that matches nothing")
+
     def wait_end(self, seconds: float) -> None:
         """Wait until QEMU closes the console.
 

@@ -37,6 +37,7 @@ class Qemu:
     memory: int
     kvm: Kvm | None = None
     globals: tuple[str, ...] = ()
+    fw_cfg: bool = True
 
 
 @dataclass(frozen=True)

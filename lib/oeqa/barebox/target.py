@@ -40,6 +40,7 @@ class Target:
     :param env: the environment of ``launch``'s command; this process's own when left out
     :param boot_seconds: deadline from a start to the prompt
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
+    :param slow: whether slow cases are run, too
     :raises BareboxError: the accelerator is unknown or cannot be had
     """
 
@@ -57,6 +58,7 @@ class Target:
         env: Mapping[str, str] | None = None,
         boot_seconds: float = BOOT_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
+        slow: bool = False,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -67,6 +69,7 @@ class Target:
         self.accelerator = accelerator.Choice("")
         self.boots: list[Boot] = []
         self.symbols = firmware.symbols()
+        self.slow = slow
         self._launch = launch or self._direct
         self.logs = logs
         self._env = env
@@ -179,6 +182,7 @@ class Target:
         if variant == self._variant:
             return
         self.discard()
+        self._failed = None
         for drive in variant.drives:
             drive.make(self.files.disk(drive))
         bank = self.machine.bootloader(self.firmware.bootloader).flash
@@ -191,15 +195,23 @@ class Target:
         self.off()
         self._variant = Variant()
 
-    def cut(self) -> None:
-        """Cut the power: QEMU is killed and writes nothing more."""
+    def cut(self, command: str = "", seconds: float = 0.0) -> str:
+        """Cut the power: QEMU is killed and writes nothing more.
+
+        :param command: is typed before, and not waited for
+        :param seconds: how long it may run
+        :return: what the guest printed meanwhile
+        :raises GuestError: QEMU ended by itself
+        """
+        text = ""
+        if command:
+            console = self.shell()
+            console.send(command)
+            text = console.watch(seconds)
         if self._process is not None:
             self._process.cut()
         self.off()
-
-    def send(self, command: str) -> None:
-        """Type a command and do not wait for it; only :meth:`cut` or :meth:`off` may follow."""
-        self.shell().send(command)
+        return text
 
     def off(self) -> None:
         """Switch the machine off from outside, whatever it does."""

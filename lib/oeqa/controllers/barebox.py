@@ -85,6 +85,7 @@ def make_target(d):
         env=env,
         boot_seconds=float(d.getVar("BAREBOX_BOOT_SECONDS")),
         silence_seconds=float(d.getVar("BAREBOX_SILENCE_SECONDS")),
+        slow=bb.utils.to_boolean(d.getVar("BAREBOX_TEST_SLOW")),
     )
 
 

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--case", action="append", default=[], metavar="MODULE[.CLASS[.TEST]]", help="only these cases; repeatable"
     )
+    parser.add_argument("--slow", action="store_true", help="run slow cases, too")
     parser.add_argument("--list", action="store_true", help="print the cases' names and claims; run nothing")
     where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
     parser.add_argument("--results", type=Path, metavar="DIR", help=where)
@@ -99,6 +100,7 @@ def once(
         known_issues=known,
         boot_seconds=arguments.boot_seconds,
         silence_seconds=arguments.silence_seconds,
+        slow=arguments.slow,
     ) as target:
         with progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases)) as shown:
             try:

@@ -52,6 +52,10 @@ class ShellTest(case.BootloaderTestCase):
         self.assertEqual(self.answer('echo "a  b;c"'), "a  b;c")
         self.assertEqual(self.answer("v=x; echo \"$v\" '$v'"), "x $v")
 
+    def test_quotes_in_values(self):
+        """Quotes in a variable's value are a part of it."""
+        self.assertEqual(self.answer('v=\'a"b\'; echo "$v"'), 'a"b')
+
     def test_long_command(self):
         """A command of 1000 characters arrives whole."""
         text = "".join(chr(ord("a") + i % 26) for i in range(995))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""barebox keeps its environment over resets and power failures, refuses a damaged one, and takes what QEMU hands it."""
+
+import random
+import zlib
+
+from oeqa.barebox import case
+from oeqa.barebox.variant import Variant
+
+# struct envfs_super in barebox' include/envfs.h: magic, priority, CRC32 and size of the data, flags, own CRC32.
+MAGIC = 0x798FBA79.to_bytes(4, "little")
+HEADER = 28
+
+
+def number(content, place):
+    return int.from_bytes(content[place : place + 4], "little")
+
+
+def stored(content):
+    """Place and size of each environment's data in a flash; the magic alone stands in barebox' own code, too."""
+    place = content.find(MAGIC)
+    while place >= 0:
+        if zlib.crc32(content[place : place + HEADER - 4]) == number(content, place + HEADER - 4):
+            yield place + HEADER, number(content, place + 12)
+        place = content.find(MAGIC, place + 1)
+
+
+class StoredTest(case.BootloaderTestCase):
+    variant = Variant(flash=True)
+
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_SAVEENV", "saveenv")
+        self.need("CMD_NV", "nv")
+        self.word = f"w{random.getrandbits(64):x}"
+
+    def test_over_reset(self):
+        """Over a reset, a saved variable is kept, also as a global one; a changed one is saved by the reset itself."""
+        self.shell(f"nv kept={self.word}; saveenv; nv late={self.word}")
+        self.board.reset()
+        self.assertEqual(self.answer("echo $nv.kept $global.kept $nv.late"), " ".join(3 * [self.word]))
+
+    def test_over_power_loss(self):
+        """Over a power failure, saved values are kept as they are; removed and unsaved ones are gone."""
+        values = {"blank": "a  b", "equals": "a=b=c", "quote": 'say "otter"', "long": self.word * 30}
+        for name, value in values.items():
+            self.shell(f"nv v.{name}='{value}'")
+        self.shell(f"nv gone=1; nv unsaved=before; saveenv; nv -r gone; saveenv; nv unsaved={self.word}")
+        self.board.cut()
+        for name, value in values.items():
+            self.assertEqual(self.answer(f"cat /env/nv/v.{name}"), value, name)
+        self.assertEqual(self.answer("echo [$nv.gone] $nv.unsaved $global.unsaved"), "[] before before")
+
+    def test_files(self):
+        """Files, folders and scripts of the environment are kept, an init script runs, a removed file stays away."""
+        self.need("CMD_SHA256SUM", "sha256sum")
+        size = random.randrange(4200, 5000)
+        self.shell(f"mkdir -p /env/kept/in; echo -o /env/kept/in/word {self.word}; echo -o /env/kept/gone x")
+        self.shell("mkdir -p /env/init; echo -o /env/init/mine '#!/bin/sh'")
+        self.shell(f"echo -a /env/init/mine 'echo init says {self.word}'")
+        self.shell(f"memcpy -s /dev/prng -d /env/kept/noise 0 0 {size}; rm /env/kept/gone; saveenv", seconds=60)
+        digest = self.answer("sha256sum /env/kept/noise").split()[0]
+        self.board.cut()
+        self.assertEqual(self.answer("cat /env/kept/in/word"), self.word)
+        self.assertIn(f"init says {self.word}", self.board.boots[-1].text)
+        self.assertEqual(self.answer("sha256sum /env/kept/noise").split()[0], digest)
+        self.shell("test -e /env/kept/gone", status=1)
+        self.shell("rm -r /env/kept; rm /env/init/mine; saveenv")
+
+    def test_default(self):
+        """Once saveenv -z asked for it, the built-in environment is used, and nothing of the stored one."""
+        self.shell(f"nv kept={self.word}; saveenv; saveenv -z")
+        self.board.cut()
+        self.assertEqual(self.answer("echo [$nv.kept]"), "[]")
+        self.shell("test -d /env/boot")
+
+    def test_damaged(self):
+        """A stored environment with one bit changed is refused, that is said, and the built-in one is used."""
+        self.shell(f"nv kept={self.word}; saveenv")
+        self.board.cut()
+        content = self.board.files.flash().read_bytes()
+        changed = bytearray(content)
+        places = list(stored(content))
+        self.assertTrue(places, "no stored environment in the flash")
+        for place, size in places:
+            changed[place + random.randrange(size)] ^= 1 << random.randrange(8)
+        self.board.files.flash().write_bytes(changed)
+        self.board.shell()
+        text = self.board.boots[-1].text
+        self.assertRegex(text, r"envfs: (CRC|wrong|.*crc)", "the start says nothing of it")
+        self.assertEqual(self.answer("echo [$nv.kept]"), "[]")
+        self.shell("test -d /env/boot")
+
+
+class InjectedTest(case.BootloaderTestCase):
+    texts = (("nv/otter", "swims = well"), ("nv/autoboot_timeout", "7"), ("boot/mine", "#!/bin/sh\necho mine runs\n"))
+    variant = Variant(fw_cfg=tuple((f"opt/org.barebox.env/{name}", text) for name, text in texts))
+
+    def setUp(self):
+        super().setUp()
+        self.need("FS_QEMU_FW_CFG")
+        self.need("ENV_HANDLING")
+
+    def test_variables(self):
+        """Variables that QEMU hands over by fw_cfg are there, and take effect."""
+        self.assertEqual(self.answer('echo "$nv.otter"'), "swims = well")
+        self.assertEqual(self.answer("echo $global.autoboot_timeout"), "7")
+
+    def test_script(self):
+        """A boot script that QEMU hands over runs."""
+        self.assertIn("mine runs", "\n".join(self.attempt("boot mine").lines))
+
+    def test_files(self):
+        """fw_cfg's files are read as QEMU has them."""
+        for name, text in self.texts:
+            lines = self.shell(f"cat /mnt/fw_cfg/by_name/opt/org.barebox.env/{name}")
+            self.assertEqual("\n".join(lines), text.rstrip("\n"))
+
+
+class DefaultTest(case.BootloaderTestCase):
+    def test_restored(self):
+        """defaultenv brings back what was changed and removed, and scrubs what was added."""
+        self.need("CMD_DEFAULTENV", "defaultenv")
+        names = self.shell("ls /env/data")
+        self.shell("rm /env/data/ansi-colors; echo -o /env/data/boot-template changed; echo -o /env/added x")
+        self.shell("defaultenv -r -s")
+        self.assertEqual(self.shell("ls /env/data"), names)
+        self.assertNotEqual(self.shell("cat /env/data/boot-template"), ["changed"])
+        self.shell("test -e /env/added", status=1)

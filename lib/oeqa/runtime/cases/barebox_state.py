@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""barebox keeps its state redundantly, over damage and power failures."""
+
+import random
+import re
+import zlib
+
+from oeqa.barebox import case
+from oeqa.barebox.variant import Variant
+
+# The state node of barebox' common/boards/qemu-virt/qemu-virt-flash.dtsi.
+MAGIC = 0x290CF8C6.to_bytes(4, "little")
+PRIORITY = "state.bootstate.system0.priority"
+PRIORITY_OFFSET = 4
+DEFAULT = 20
+COPIES = 3
+
+
+def copies(content):
+    """Each valid copy of the state in a flash, by its place: the last one of each erase block counts.
+
+    The format is in barebox' Documentation/user/state.rst, "raw": magic, 16 reserved bits, length, CRC32 of the data,
+    CRC32 of the header.
+    """
+    found, place = {}, content.find(MAGIC)
+    while place >= 0:
+        header = content[place : place + 16]
+        length = int.from_bytes(header[6:8], "little")
+        data = content[place + 16 : place + 16 + length]
+        sums = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
+        if (zlib.crc32(data), zlib.crc32(header[:12])) == sums:
+            found[place] = data
+        place = content.find(MAGIC, place + 1)
+    return found
+
+
+class StateCase(case.BootloaderTestCase):
+    variant = Variant(flash=True)
+
+    def setUp(self):
+        super().setUp()
+        self.need("STATE", "state")
+        self.need("CMD_STATE", "state")
+        self.need("DRIVER_CFI")
+        self.value = random.randrange(1000, 1 << 31)
+
+    def set(self, value):
+        self.shell(f"{PRIORITY}={value}; state -s")
+
+    def get(self):
+        return int(self.answer(f"echo ${PRIORITY}"))
+
+    def newest(self):
+        """The newest copy in each erase block of the flash: its place and the value in it."""
+        content = self.board.files.flash().read_bytes()
+        blocks = {place >> 18: place for place in sorted(copies(content))}
+        data = copies(content)
+        values = {p: int.from_bytes(data[p][PRIORITY_OFFSET : PRIORITY_OFFSET + 4], "little") for p in blocks.values()}
+        return content, values
+
+    def damage(self, places):
+        """Change one bit of the data of each copy at ``places``."""
+        content = bytearray(self.board.files.flash().read_bytes())
+        for place in places:
+            content[place + 16 + random.randrange(16)] ^= 1 << random.randrange(8)
+        self.board.files.flash().write_bytes(content)
+
+
+class StateTest(StateCase):
+    def test_over_reset(self):
+        """A saved value is there after a reset."""
+        self.set(self.value)
+        self.board.reset()
+        self.assertEqual(self.get(), self.value)
+
+    def test_over_power_loss(self):
+        """A saved value is there after the power failed."""
+        self.set(self.value)
+        self.board.cut()
+        self.assertEqual(self.get(), self.value)
+
+    def test_unsaved(self):
+        """A value that was not saved is gone after the power failed, and is back when the state is loaded again."""
+        self.set(self.value)
+        self.shell(f"{PRIORITY}={self.value + 1}; state -l")
+        self.assertEqual(self.get(), self.value)
+        self.shell(f"{PRIORITY}={self.value + 1}")
+        self.board.cut()
+        self.assertEqual(self.get(), self.value)
+
+    def test_saved_by_reset(self):
+        """A changed value is saved by the reset itself."""
+        self.shell(f"{PRIORITY}={self.value}")
+        self.board.reset()
+        self.assertEqual(self.get(), self.value)
+
+    def test_many(self):
+        """Of many values saved one after the other, the last one counts."""
+        for number in range(40):
+            self.set(self.value + number)
+        self.board.cut()
+        self.assertEqual(self.get(), self.value + 39)
+
+    def test_all_variables(self):
+        """Every variable keeps its own value."""
+        names = [f"bootstate.system{n}.{v}" for n in (0, 1) for v in ("priority", "remaining_attempts")]
+        names += ["bootstate.last_chosen", "bootstate.attempts_locked"]
+        values = {name: random.randrange(1 << 32) for name in names}
+        self.shell("; ".join(f"state.{name}={value}" for name, value in values.items()) + "; state -s")
+        self.board.cut()
+        found = {name: int(self.answer(f"echo $state.{name}")) for name in names}
+        self.assertEqual(found, values)
+
+
+class RedundancyTest(StateCase):
+    def test_copies_on_flash(self):
+        """There are three valid copies with the value, by the format's own description and sums."""
+        self.set(self.value)
+        self.board.cut()
+        self.assertEqual(list(self.newest()[1].values()), [self.value] * COPIES)
+
+    def test_one_is_enough(self):
+        """The value is found from each copy alone, while the others are damaged; and then there are three again."""
+        for kept in range(COPIES):
+            self.set(self.value + kept)
+            self.board.cut()
+            places = sorted(self.newest()[1])
+            self.damage([place for number, place in enumerate(places) if number != kept])
+            self.assertEqual(self.get(), self.value + kept, f"copy {kept} alone")
+            self.board.cut()
+            values = list(self.newest()[1].values())
+            self.assertEqual(values, [self.value + kept] * COPIES, f"not repaired from copy {kept}")
+
+    def test_none_is_left(self):
+        """Where all copies are damaged, that is said, the defaults are used, and the state can be saved again."""
+        self.set(self.value)
+        self.board.cut()
+        content = bytearray(self.board.files.flash().read_bytes())
+        for place in copies(bytes(content)):
+            content[place + 16] ^= 1
+        self.board.files.flash().write_bytes(content)
+        self.assertEqual(self.get(), DEFAULT)
+        self.assertIn("no valid state copy", self.board.boots[-1].text)
+        self.set(self.value)
+        self.board.cut()
+        self.assertEqual(self.get(), self.value)
+
+
+class PowerCutTest(StateCase):
+    """The power fails while the state is written, at random moments."""
+
+    cuts = 6
+
+    def test_old_or_new(self):
+        """After the power failed in a row of writes, the value is the last reported as saved, or a newer one."""
+        for number in range(self.cuts):
+            before, first = self.get(), 1000 * (number + 1)
+            loop = f"i={first}; while true; do let i++; {PRIORITY}=$i; state -s; echo saved $i.; done"
+            text = self.board.cut(loop, random.uniform(0.02, 0.4))
+            saved = [int(x) for x in re.findall(r"saved (\d+)\.", text)]
+            allowed = range(saved[-1], saved[-1] + 100) if saved else {before, *range(first + 1, first + 100)}
+            self.assertIn(self.get(), allowed, f"cut {number}; before: {before}, saved: {saved[-1:]}")
+
+
+class ManyPowerCutsTest(PowerCutTest):
+    slow = True
+    cuts = 200
