@@ -15,4 +15,5 @@ BAREBOX_PATCHES = " \
     file://0008-fs-ramfs-clear-what-a-file-is-shortened-by.patch \
     file://0009-virtio-blk-refuse-to-write-to-a-read-only-device.patch \
     file://0010-fs-drop-the-references-of-what-fails-to-open-and-of-.patch \
+    file://0011-mtd-cfi_flash-intel-send-buffer-write-commands-to-th.patch \
 "
