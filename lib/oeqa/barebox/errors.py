@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The errors that a user is meant to read. Only a program's main() turns them into an exit status."""
 
+import unittest
+
 
 class BareboxError(Exception):
     """Root of this library's errors; the message says what, where, what is allowed and what mends it."""
@@ -16,8 +18,8 @@ class SetupError(BareboxError):
     """The host lacks something: a program, a permission, room on the disk."""
 
 
-class Unavailable(SetupError):
-    """What a case needs of the host, such as a program that makes its data, is not there; the case is skipped."""
+class Unavailable(SetupError, unittest.SkipTest):
+    """What a case needs of the host, such as a program that makes its data, is not there: the case is skipped."""
 
 
 class AcceleratorError(SetupError):

@@ -102,7 +102,7 @@ class Qmp:
             accept.cancel()
             await asyncio.gather(accept, return_exceptions=True)
 
-    def execute(self, name: str, **arguments: object) -> Any:
+    def execute(self, name: str, /, **arguments: object) -> Any:
         """The answer to one request.
 
         :raises RequestRefused: QEMU's answer is an error

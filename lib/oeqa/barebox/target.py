@@ -18,6 +18,7 @@ from .errors import GuestError, SetupError, ShellError
 from .firmware import Firmware
 from .known_issues import KnownIssue
 from .machine import Device, Machine
+from .peer import Answer, Peer
 from .process import Process, RunFolder
 from .variant import Drive, Variant
 
@@ -257,7 +258,11 @@ class Target:
             self._fill(qemu.Files(self._folder.path))
         return qemu.Files(self._folder.path)
 
-    def query(self, name: str, **arguments: object) -> Any:
+    def peer(self, answer: Answer) -> Peer:
+        """The test's end of the first network of a variant with ``peer``, to be used as a context."""
+        return Peer(self.files.ends(), answer)
+
+    def query(self, name: str, /, **arguments: object) -> Any:
         """QEMU's answer to a QMP request.
 
         :raises RequestRefused: the answer is an error

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The test's end of a network: frames over QEMU's kind of sockets, and the protocols of the station there."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from oeqa.barebox import firmware, machine, qemu, station
+from oeqa.barebox.errors import BareboxError
+from oeqa.barebox.peer import Peer
+from oeqa.barebox.target import Target
+from oeqa.barebox.variant import Variant
+
+pytest.importorskip("scapy", reason="scapy is not installed")
+from scapy.layers.dhcp import BOOTP, DHCP  # noqa: E402
+from scapy.layers.inet import ICMP, IP, UDP  # noqa: E402
+from scapy.layers.l2 import ARP, Ether  # noqa: E402
+from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_ERROR, TFTP_RRQ  # noqa: E402
+
+LAYER = Path(__file__).resolve().parent.parent
+GUEST = "52:54:00:12:34:56"
+
+
+def ask(server, packet):
+    """The station's only answer; None where it has none."""
+    answers = list(server(bytes(Ether(src=GUEST, dst=station.MAC) / packet)))
+    return Ether(answers[0]) if answers else None
+
+
+def get(server, name):
+    """A file by TFTP, block after block; what the server said last where it is none."""
+    data, number, body = b"", 0, TFTP() / TFTP_RRQ(filename=name.encode(), mode=b"octet")
+    while True:
+        port = 69 if number == 0 else station.DATA_PORT
+        answer = ask(server, IP(src=station.LEASE, dst=station.ADDRESS) / UDP(sport=1234, dport=port) / body)
+        if answer is None or TFTP_DATA not in (reply := TFTP(bytes(answer[UDP].payload))):
+            return data if answer is None else reply
+        number += 1
+        assert reply[TFTP_DATA].block == number
+        data += bytes(reply[TFTP_DATA].payload)
+        if len(reply[TFTP_DATA].payload) < 512:
+            return data
+        body = TFTP() / TFTP_ACK(block=number)
+
+
+def test_frames_cross_both_ways(tmp_path):
+    ends = tmp_path / "qemu", tmp_path / "test"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as guest, Peer(ends, lambda frame: [frame[::-1]] * 2) as peer:
+        guest.bind(str(ends[0]))
+        guest.settimeout(5)
+        guest.sendto(b"otter", str(ends[1]))
+        assert [guest.recv(99), guest.recv(99)] == [b"retto", b"retto"]
+        peer.send(b"more")
+        assert guest.recv(99) == b"more"
+    assert not ends[1].exists()
+
+
+def test_a_frame_to_nobody_is_lost(tmp_path):
+    with Peer((tmp_path / "qemu", tmp_path / "test"), lambda _: ()) as peer:
+        peer.send(b"otter")
+
+
+def test_a_failure_to_answer_is_not_lost(tmp_path):
+    ends = tmp_path / "qemu", tmp_path / "test"
+    guest = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with pytest.raises(ZeroDivisionError), guest, Peer(ends, lambda _: [1 // 0]) as peer:
+        guest.sendto(b"otter", str(ends[1]))
+        peer._thread.join(5)
+
+
+def test_arp_and_ping():
+    server = station.Station()
+    assert ask(server, ARP(op=1, pdst=station.ADDRESS))[ARP].hwsrc == station.MAC
+    assert ask(server, ARP(op=1, pdst="10.9.0.77")) is None
+    answer = ask(server, IP(src=station.LEASE, dst=station.ADDRESS) / ICMP(type=8, id=7, seq=3) / b"body")
+    assert (answer[ICMP].type, answer[ICMP].id, answer[ICMP].seq, bytes(answer[ICMP].payload)[:4]) == (0, 7, 3, b"body")
+
+
+def test_lease():
+    server = station.Station(options=(("hostname", "otter"),))
+    query = IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / BOOTP(xid=9)
+    answer = ask(server, query / DHCP(options=[("message-type", "discover"), "end"]))
+    assert (answer[BOOTP].yiaddr, answer[BOOTP].xid) == (station.LEASE, 9)
+    assert ("message-type", 2) in answer[DHCP].options and ("hostname", b"otter") in answer[DHCP].options
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 5000])
+def test_tftp(size):
+    content = bytes(range(256)) * 20
+    assert get(station.Station({"file": content[:size]}), "file") == content[:size]
+
+
+def test_tftp_that_misbehaves():
+    assert get(station.Station({"file": bytes(9999)}, stops=3), "file") == bytes(3 * 512)
+    assert TFTP_ERROR in get(station.Station(), "file")
+    assert get(station.Station({"file": bytes(9999)}, loses=lambda number: number > 4), "file") == bytes(2 * 512)
+
+
+def test_a_real_guest_gets_a_lease(tmp_path):
+    m = machine.load(LAYER / "conf/machines/qemuriscv64-barebox.json")
+    try:
+        target = Target(m, firmware.find(m, "u-boot", firmware.installed(m, "u-boot")), qemu.find(m), tmp_path, "tcg")
+    except BareboxError as error:
+        pytest.skip(str(error))
+    with target:
+        target.want(Variant(peer=True))
+        with target.peer(station.Station()):
+            target.run("setenv autoload no; dhcp", 60)
+            assert target.run("echo ${ipaddr}").lines == (station.LEASE,)
