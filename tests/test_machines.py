@@ -29,7 +29,11 @@ def _edit(layer: Path, old: str, new: str) -> Path:
 
 # What is broken, and every part that the message must have.
 FAULTS = [
-    ("  memory: 512", "  memroy: 512", ["qemu.memroy: unknown key", "binary, cpu, globals", "qemu.memory: required"]),
+    (
+        "  memory: 512",
+        "  memroy: 512",
+        ["qemu.memroy: unknown key", "binary, cpu, fw_cfg, globals", "qemu.memory: required"],
+    ),
     ("  memory: 512", '  memory: "512"', ["qemu.memory: integer expected, a string found"]),
     ('minimum: "7.2"', "minimum: 7.2", ["qemu.minimum: string expected, a number found (7.2)", 'quotes: "7.2"']),
     ("arch: aarch64", "arch: arm64", ["arch: 'arm64' is not allowed; allowed: aarch64, riscv64, x86_64"]),

@@ -228,7 +228,8 @@ class MappingTest(Ram):
     def test_ram(self):
         """RAM is cached, readable and writable, and is where its address says."""
         start, end = self.free()
-        for address in (start, end - 4096, self.area("malloc space")[0] + MIB, self.area("stack")[0]):
+        heap = self.area("malloc space")
+        for address in (start, end - 4096, (heap[0] + heap[1]) // 2, self.area("stack")[0]):
             for side in self.mapping(address):
                 self.assertIn("Write-Back", side)
                 self.assertIn(f"Physical Address [51:12]: {address & ~0xFFF:#010x}", side)

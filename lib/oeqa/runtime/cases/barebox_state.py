@@ -155,7 +155,7 @@ class PowerCutTest(StateCase):
         """After the power failed in a row of writes, the value is the last reported as saved, or a newer one."""
         for number in range(self.cuts):
             before, first = self.get(), 1000 * (number + 1)
-            loop = f"i={first}; while true; do let i++; {PRIORITY}=$i; state -s; echo saved $i.; done"
+            loop = f"i={first}; while true; do let i++; {PRIORITY}=$i; state -s && echo saved $i.; done"
             text = self.board.cut(loop, random.uniform(0.02, 0.4))
             saved = [int(x) for x in re.findall(r"saved (\d+)\.", text)]
             allowed = range(saved[-1], saved[-1] + 100) if saved else {before, *range(first + 1, first + 100)}
