@@ -72,6 +72,7 @@ def make_target(d):
     sysroot = native_sysroot(d)
     binaries = ":".join([sysroot + "/usr/bin", d.getVar("PATH"), d.getVar("BB_ORIGENV").getVar("PATH") or ""])
     binary = bb.utils.which(binaries, machine.qemu.binary) or machine.qemu.binary
+    os.environ["PATH"] = binaries  # cases look for what makes disks and file systems
     launch, env = runqemu(description, sysroot, binaries)
     paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
     return Target(

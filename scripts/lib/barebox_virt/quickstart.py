@@ -71,7 +71,7 @@ def _again(arguments: argparse.Namespace) -> list[str]:
 
 def _install(bootloader: str) -> None:
     """What the job needs of the distribution, and BitBake's locale."""
-    sets = ["test"] if bootloader == "u-boot" else ["test", "build", "bitbake"]
+    sets = ["test"] if bootloader == "u-boot" else ["test", "images", "build", "bitbake"]
     packages.provide(packages.wanted(sets), True)
     if bootloader != "u-boot" and host.locale().state == host.MISSING:
         packages.make_locale(host.locale_command())
