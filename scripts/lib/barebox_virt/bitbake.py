@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .host import LOCALE
@@ -23,7 +23,7 @@ SETTINGS = """\
 OEQA_JSON_RESULT_DIR = "{results}"
 BAREBOX_ACCEL = "{accel}"
 BB_NO_NETWORK = "{offline}"
-"""
+{suites}"""
 TASK = re.compile(r"^NOTE: Running (?:noexec )?task (\d+) of (\d+) \((.*)\)")
 SHOWN = re.compile(r"(?:ERROR|WARNING): .*|^Parsing of \d+.*")
 
@@ -35,15 +35,20 @@ class BitBake:
     :param log: takes all that BitBake prints
     :param results: folder for testresults.json
     :param offline: every source is at hand, so that BitBake need not ask whether there is a network
+    :param suites: modules of cases; the class's own choice when empty
     """
 
-    def __init__(self, setup: Path, log: Path, results: Path, accel: str, offline: bool) -> None:
+    def __init__(
+        self, setup: Path, log: Path, results: Path, accel: str, offline: bool, suites: Sequence[str] = ()
+    ) -> None:
         self._setup = setup
         self.log = log
         self.results = results
         self._settings = results / "quickstart.conf"
         self._start = 0
-        self._settings.write_text(SETTINGS.format(results=results, accel=accel, offline=int(offline)), encoding="utf-8")
+        chosen = f'TEST_SUITES:pn-barebox = "{" ".join(suites)}"\n' if suites else ""
+        text = SETTINGS.format(results=results, accel=accel, offline=int(offline), suites=chosen)
+        self._settings.write_text(text, encoding="utf-8")
 
     def test(self, machine: str) -> int:
         """Build barebox for a machine and run its cases.

@@ -29,6 +29,7 @@ EXAMPLES = """\
                           --source openembedded-core=~/openembedded-core
   barebox-virt quickstart --bootloader u-boot         no build: the distribution's U-Boot"""
 AUTO = "auto"
+QUICK = ("barebox_boot", "barebox_shell", "barebox_devices", "barebox_virtio", "barebox_virtqueues", "barebox_reset")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--bootloader", choices=(AUTO, "barebox", "u-boot"), default=AUTO, help=which)
     names = ", ".join(accelerator.REQUESTS)
     add("--accel", choices=accelerator.REQUESTS, default="auto", help=f"{names} (default: auto)")
+    add("--all-cases", action="store_true", help="every fast case, minutes a machine (default: a minute's choice)")
     add("--build-user", metavar="USER", help="started as root: the ordinary user to build as (default: one is made)")
 
 
@@ -58,6 +60,7 @@ def _machines(names: Sequence[str]) -> list[Machine]:
 def _again(arguments: argparse.Namespace) -> list[str]:
     """This very command line, with paths that hold in any folder, without what root has done already."""
     command = [NAME, "--bootloader", arguments.bootloader, "--accel", arguments.accel]
+    command += ["--all-cases"] if arguments.all_cases else []
     for name in arguments.machine:
         command += ["--machine", name]
     for text in arguments.source:
@@ -128,7 +131,8 @@ def _with_bitbake(
     folder = workspace.results / name
     folder.mkdir()
     log = workspace.logs / f"bitbake-{name}.log"
-    build = BitBake(setup, log, folder, arguments.accel, sources.has_tarball(workspace.downloads))
+    suites = () if arguments.all_cases else QUICK
+    build = BitBake(setup, log, folder, arguments.accel, sources.has_tarball(workspace.downloads), suites)
     print(f"BitBake's log: {build.log}", flush=True)
     return [_built(build, m) for m in machines]
 
@@ -164,7 +168,7 @@ def _installed(m: Machine, accel: str, folder: results.Folder) -> summary.Run:
         return summary.Run(m.name, {}, {}, time.time() - started, str(error))
 
 
-def _show(bootloader: str, runs: Sequence[summary.Run], folder: Path) -> None:
+def _show(bootloader: str, runs: Sequence[summary.Run], folder: Path, every: bool) -> None:
     words = {
         "barebox": f"barebox {sources.release().version}, built from source",
         "u-boot": "U-Boot of the distribution, NOT barebox",
@@ -174,6 +178,8 @@ def _show(bootloader: str, runs: Sequence[summary.Run], folder: Path) -> None:
     for line in [*summary.footnotes(runs), *summary.skipped(runs)]:
         print(line)
     print(f"\nResults: {folder}\nRead them: resulttool report {folder}")
+    if bootloader == "barebox" and not every:
+        print("These were the quick cases. All of them: barebox-virt quickstart --all-cases")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -194,5 +200,5 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             runs = _with_u_boot(machines, arguments.accel, workspace)
         newest = max(workspace.results.iterdir())
-    _show(bootloader, runs, newest)
+    _show(bootloader, runs, newest, arguments.all_cases)
     return 0 if all(run.good for run in runs) else 1
