@@ -19,7 +19,8 @@ class SetupError(BareboxError):
 
 
 class Unavailable(SetupError, unittest.SkipTest):
-    """What a case needs of the host, such as a program that makes its data, is not there: the case is skipped."""
+    """What a case needs of the host, such as a program that makes its data or a QEMU with plugins, is not there: the
+    case is skipped."""
 
 
 class AcceleratorError(SetupError):
