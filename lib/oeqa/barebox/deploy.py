@@ -21,7 +21,7 @@ def write(folder: Path | str, facts: Mapping[str, Any]) -> None:
     """Write everything to ``folder``, where the firmware is.
 
     :param facts: of the build: machine, description (path of the machine's), bootloader, name (first part of file
-        names), config and elf (paths), bios (file name or None), version, commit, recipe, patches
+        names), config, elf and pbl (paths), bios (file name or None), version, commit, recipe, patches
     :raises UsageError: the machine has no description, or it lacks the bootloader
     """
     folder, name = Path(folder), facts["name"]
@@ -34,7 +34,7 @@ def write(folder: Path | str, facts: Mapping[str, Any]) -> None:
     m = machines.load(description)
     image = m.bootloader(facts["bootloader"]).image
     files = {"image": image, "bios": facts["bios"]}
-    for key, suffix in (("config", ".config"), ("elf", ".elf")):
+    for key, suffix in (("config", ".config"), ("elf", ".elf"), ("pbl", ".pbl.elf")):
         files[key] = _copy(Path(facts[key]), folder / f"{name}{suffix}")
     files["qemuboot"] = f"{name}.qemuboot.conf"
     kept = {key: facts[key] for key in ("bootloader", "version", "commit", "recipe", "patches")}

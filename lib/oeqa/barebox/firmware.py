@@ -24,6 +24,7 @@ NAMES = {"barebox": b"barebox", "u-boot": b"U-Boot"}
 class Firmware:
     """A bootloader's image and what belongs to it; what is not known is None or empty.
 
+    ``elf`` is the bootloader with its symbols, ``pbl`` the same of what unpacks it (barebox' pre-bootloader).
     ``version`` is what the banner has to print, ``build`` what follows it there.
     ``patches`` are those of the layer that are in the image; None where nobody can tell.
     """
@@ -38,6 +39,7 @@ class Firmware:
     commit: str = ""
     recipe: str = ""
     patches: tuple[str, ...] | None = None
+    pbl: Path | None = None
 
     def symbols(self) -> frozenset[str] | None:
         """The Kconfig symbols, without CONFIG_, that are set; None where the configuration is not at hand."""
@@ -123,7 +125,9 @@ def find(
     if below is not None and bios is None:
         bios = _first(below.installed, below.name, below.package)
     version, build = banner(elf, bootloader) if elf else ("", "")
-    return Firmware(bootloader, image.absolute(), elf, config, bios, version, build)
+    stage = image.stem.removeprefix("barebox-").replace("-", "_")
+    pbl = _beside(image, [f"start_{stage}.pbl", f"{bootloader}-{machine.name}.pbl.elf"])
+    return Firmware(bootloader, image.absolute(), elf, config, bios, version, build, pbl=pbl)
 
 
 def load_description(path: Path) -> tuple[Machine, Firmware]:
@@ -140,7 +144,7 @@ def load_description(path: Path) -> tuple[Machine, Firmware]:
             f"{path}: format {data.get('format')!r}, {FORMAT} is expected. Build again: bitbake -C deploy barebox"
         )
     machine = machines.from_dict(data["machine"], f"{path}: machine")
-    files = {key: _file(path, data.get(key)) for key in ("image", "elf", "config", "bios")}
+    files = {key: _file(path, data.get(key)) for key in ("image", "elf", "config", "bios", "pbl")}
     image = files["image"]
     if image is None:
         raise UsageError(f"{path}: image: a file name is expected")
@@ -160,6 +164,7 @@ def load_description(path: Path) -> tuple[Machine, Firmware]:
         commit=data.get("commit", ""),
         recipe=data.get("recipe", ""),
         patches=tuple(data["patches"]),
+        pbl=files["pbl"],
     )
     return machine, firmware
 

@@ -4,23 +4,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Callable
 
 from . import accelerator, dialect, flash, qemu
 from .console import Boot, Console, Result
-from .errors import GuestError, SetupError, ShellError
+from .errors import GuestError, SetupError, ShellError, Unavailable
 from .firmware import Firmware
+from .hazards import plugin
 from .known_issues import KnownIssue
 from .machine import Device, Machine
 from .peer import Answer, Peer
 from .process import Process, RunFolder
 from .variant import Drive, Variant
+from .watch import Watch
 
 DISK_SIZE = 16 << 20
 DOWNLOAD_SIZE = 4 << 20
@@ -28,6 +31,8 @@ BOOT_SECONDS = 90.0
 SILENCE_SECONDS = 20.0
 TRIAL_SILENCE_SECONDS = 10.0
 END_SECONDS = 20.0
+WATCHED = 3
+"""How many times longer a watched machine may take for everything."""
 
 Launch = Callable[[str, Sequence[str]], Sequence[str]]
 
@@ -39,6 +44,7 @@ class Target:
     :param launch: accelerator and QEMU's further options to the whole command; a start without runqemu when left out
     :param logs: folder for the console's and QEMU's logs, one pair a start
     :param env: the environment of ``launch``'s command; this process's own when left out
+    :param hazards: the plugin that watches for hazards, ready; built when it is needed where left out
     :param boot_seconds: deadline from a start to the prompt
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
     :param slow: whether slow cases are run, too
@@ -46,6 +52,7 @@ class Target:
     """
 
     _variant = Variant()
+    _watch: Watch | None = None
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Target:
         boot_seconds: float = BOOT_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
         slow: bool = False,
+        hazards: Path | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -74,6 +82,7 @@ class Target:
         self._launch = launch or self._direct
         self.logs = logs
         self._env = env
+        self._hazards = hazards
         self._boot_seconds = boot_seconds
         self._silence_seconds = silence_seconds
         self._process: Process | None = None
@@ -133,7 +142,7 @@ class Target:
         """
         console = self.shell()
         try:
-            return console.run(command, seconds)
+            return console.run(command, seconds * self._patience)
         except ShellError:
             raise
         except GuestError as error:
@@ -149,7 +158,7 @@ class Target:
         started = time.monotonic()
         console.send(self.dialect.reset)
         try:
-            boot = console.boot(started, self._boot_seconds)
+            boot = console.boot(started, self._boot_seconds * self._patience)
         except GuestError as error:
             raise self._lost(error) from None
         if not self._process.was_reset():
@@ -211,6 +220,8 @@ class Target:
             text = console.watch(seconds)
         if self._process is not None:
             self._process.cut()
+            if self._watch is not None:
+                self._watch.cut()
         self.off()
         return text
 
@@ -227,6 +238,31 @@ class Target:
         if self._folder is not None:
             self._folder.close()
         self._folder = None
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Watch]:
+        """A time in which each start, and the first one is to come, shows what KVM could not have emulated. The machine
+        is off at its end, and then the watch has its report.
+
+        :raises Unavailable: another accelerator than TCG is in use, or this QEMU loads no plugin
+        :raises SetupError: the plugin cannot be built, or QEMU did not end in an orderly way
+        """
+        if not self.accelerator.name:
+            self.start()
+        if self.accelerator.name != "tcg":
+            raise Unavailable(f"hazards are watched under TCG; this run's accelerator is {self.accelerator.name}")
+        if self._watch is not None:
+            raise Unavailable("this run is watched for hazards already")
+        loaded = plugin.get(self.program.path, self._hazards)
+        self.off()
+        self._watch = watch = Watch(loaded, self.machine, self.firmware, self.files.folder)
+        try:
+            yield watch
+            self.off()
+            watch.ended()
+        finally:
+            self.off()
+            self._watch = None
 
     # What cases ask
 
@@ -303,8 +339,13 @@ class Target:
     def _direct(self, accel: str, extra: Sequence[str]) -> Sequence[str]:
         return qemu.command(self.machine, self.program, accel, list(extra))
 
+    @property
+    def _patience(self) -> int:
+        return WATCHED if self._watch is not None else 1
+
     def _boot(self, silence: float) -> Boot:
         self._starts += 1
+        silence *= self._patience
         files = self.files
         assert self._folder is not None
         extra = qemu.firmware_args(self.machine, self.firmware, files.flash() if self._variant.flash else None)
@@ -312,20 +353,26 @@ class Target:
         extra += qemu.io_args(self._folder.path / "console", self._folder.path / "qmp")
         name = f"{self.machine.name}-{self.accelerator.name}-{self._starts}"
         log = self._ended.enter_context(self._open_log(f"{name}.console.log"))
+        env = self._env
+        if self._watch is not None:
+            extra += self._watch.arguments()
+            env = {**(os.environ if env is None else env), **self._watch.environment}
         started = time.monotonic()
         command = self._launch(self.accelerator.name, extra)
-        self._process = Process(command, self._folder, self.logs / f"{name}.qemu.log", self._boot_seconds, self._env)
+        self._process = Process(command, self._folder, self.logs / f"{name}.qemu.log", self._boot_seconds, env)
         pipes = self._process.console
         self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, self._process.was_reset, silence)
         try:
-            boot = self._console.boot(started, self._boot_seconds)
+            boot = self._console.boot(started, self._boot_seconds * self._patience)
         except GuestError as error:
             self._failed = self._lost(error)
             raise self._failed from None
         except BaseException:
             self.off()
             raise
-        self._console.silence = self._silence_seconds
+        self._console.silence = self._silence_seconds * self._patience
+        if self._watch is not None:
+            self._watch.started(self._process.qmp.execute)
         self._failed = None
         self.boots.append(boot)
         return boot
