@@ -14,7 +14,7 @@ BAREBOX_HOST_TRIPLET ?= "${TARGET_ARCH}-linux-gnu"
 
 BAREBOX_HOST_PROGRAMS[doc] = "The host's programs that a build and a test with the host's toolchain use."
 BAREBOX_HOST_PROGRAMS = "\
-    ${@' '.join('%s-%s' % (d.getVar('BAREBOX_HOST_TRIPLET'), tool) for tool in 'gcc cpp ld nm ar as objcopy objdump ranlib readelf strip'.split())} \
+    ${@' '.join('%s-%s' % (d.getVar('BAREBOX_HOST_TRIPLET'), tool) for tool in 'gcc cpp ld nm ar as addr2line objcopy objdump ranlib readelf strip'.split())} \
     bison flex lz4 lzop mkimage dtc pkg-config \
     qemu-system-aarch64 qemu-system-riscv64 qemu-system-x86_64 \
 "

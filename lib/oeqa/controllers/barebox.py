@@ -75,6 +75,7 @@ def make_target(d):
     os.environ["PATH"] = binaries  # cases look for what makes disks and file systems
     launch, env = runqemu(description, sysroot, binaries)
     paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
+    plugin = firmware.Path(d.getVar("BAREBOX_HAZARDS_PLUGIN"))
     return Target(
         machine,
         loaded,
@@ -87,6 +88,7 @@ def make_target(d):
         boot_seconds=float(d.getVar("BAREBOX_BOOT_SECONDS")),
         silence_seconds=float(d.getVar("BAREBOX_SILENCE_SECONDS")),
         slow=bb.utils.to_boolean(d.getVar("BAREBOX_TEST_SLOW")),
+        hazards=plugin if plugin.exists() else None,
     )
 
 
