@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from oeqa.barebox.errors import BareboxError, GuestError
 
-from . import doctor, machines, quickstart, run, test
+from . import doctor, hazards, machines, quickstart, run, test
 
-SUBCOMMANDS = (quickstart, doctor, machines, run, test)
+SUBCOMMANDS = (quickstart, doctor, machines, run, test, hazards)
 DESCRIPTION = """\
 Build, boot and test bootloaders in QEMU.
 
