@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from . import accelerator, dialect, flash, qemu
+from . import accelerator, dialect, flash, mmio, qemu
 from .console import Boot, Console, Result
 from .errors import GuestError, SetupError, ShellError, Unavailable
 from .firmware import Firmware
@@ -310,6 +310,18 @@ class Target:
             return self._process.qmp.execute(name, **arguments)
         except ConnectionError as error:
             raise self._lost(GuestError(str(error))) from None
+
+    @contextlib.contextmanager
+    def mmio_writes(self, region: str) -> Iterator[list[tuple[int, int]]]:
+        """A time in which the guest's writes to a device's memory region are collected: address and value of each.
+
+        :param region: QEMU's name of it, as in "info mtree"
+        :raises Unavailable: this QEMU does not tell
+        """
+        self.shell()
+        assert self._process is not None
+        with mmio.writes(self._process, region, self.files.folder / "trace.log") as found:
+            yield found
 
     def expected_failure(self, case: str) -> KnownIssue | None:
         """The known issue that makes a case, ``module.Class.test``, fail here."""
