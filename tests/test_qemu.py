@@ -10,8 +10,9 @@ from oeqa.barebox.errors import AcceleratorError, UsageError
 from oeqa.barebox.firmware import Firmware
 
 LAYER = Path(__file__).resolve().parent.parent
+BUSES = ("device", "pci")
 MODELS = frozenset(
-    f"virtio-{kind}-{bus}" for kind in ("blk", "net", "rng", "serial", "9p") for bus in ("device", "pci")
+    ["ramfb", *(f"virtio-{kind}-{bus}" for kind in ("blk", "net", "rng", "serial", "9p") for bus in BUSES)]
 )
 PROGRAM = qemu.Program(Path("/usr/bin/qemu"), "8.0.0", MODELS)
 FILES = qemu.Files(Path("/run/a,b c"))

@@ -226,7 +226,11 @@ def _share(device: Device, files: Files, _: int) -> list[str]:
     return ["-fsdev", backend, "-device", f"{device.model},fsdev={device.id},mount_tag={device.id}"]
 
 
-_BACKENDS = {"block": _block, "net": _net, "rng": _rng, "console": _console, "9p": _share}
+def _display(device: Device, _files: Files, _: int) -> list[str]:
+    return ["-device", device.model]
+
+
+_BACKENDS = {"block": _block, "net": _net, "rng": _rng, "console": _console, "9p": _share, "display": _display}
 
 
 def _comma(path: Path) -> str:
