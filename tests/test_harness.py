@@ -55,6 +55,9 @@ class SlowTest(case.BootloaderTestCase):
 """
 
 
+PATIENT = ("--silence-seconds", "60")  # so that a busy host does not end SlowTest before the test does
+
+
 @pytest.fixture
 def place():
     """A folder, with a blank in its short name, that has an image, a QEMU and a layer with a case."""
@@ -282,7 +285,7 @@ def test_results_beside_a_damaged_file(run, place):
 
 
 def test_two_runs_in_one_directory(run):
-    first = run.start(case="mock_cases.SlowTest")
+    first = run.start(*PATIENT, case="mock_cases.SlowTest")
     wait_for_prompt(run.place)
     second = run.start()
     _, err = second.communicate(timeout=30)
@@ -300,7 +303,7 @@ def test_no_utf8_locale(run):
 
 @pytest.mark.parametrize("delay", [0.0, 0.15, 0.3, 0.6, 1.0])
 def test_ctrl_c_at_any_moment(run, delay):
-    process = run.start(case="mock_cases.SlowTest")
+    process = run.start(*PATIENT, case="mock_cases.SlowTest")
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
@@ -311,7 +314,7 @@ def test_ctrl_c_at_any_moment(run, delay):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_qemu_survives_the_harness(run, number):
-    process = run.start(case="mock_cases.SlowTest")
+    process = run.start(*PATIENT, case="mock_cases.SlowTest")
     wait_for_prompt(run.place)
     process.send_signal(number)
     process.communicate(timeout=30)
