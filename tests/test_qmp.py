@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oeqa.barebox.process import Qmp
+from oeqa.barebox.qmp import Qmp
 
 
 def test_interrupted_wait_leaves_nothing_half_done():

@@ -127,7 +127,7 @@ class Machine:
         return tuple(d for d in self.devices if d.kind == kind and bootloader in d.node)
 
 
-def _build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """A dataclass of ``cls`` from ``data``.
 
     :raises UsageError: a key is unknown or missing
@@ -150,24 +150,24 @@ def from_dict(data: Mapping[str, Any], where: str) -> Machine:
     values = dict(data)
     qemu = dict(values.get("qemu", {}))
     if "kvm" in qemu:
-        qemu["kvm"] = _build(Kvm, qemu["kvm"], f"{where}: qemu.kvm")
+        qemu["kvm"] = build(Kvm, qemu["kvm"], f"{where}: qemu.kvm")
     firmware = {}
     for name, entry in values.get("firmware", {}).items():
         entry = dict(entry)
         if "bios" in entry:
-            entry["bios"] = _build(Bios, entry["bios"], f"{where}: firmware.{name}.bios")
+            entry["bios"] = build(Bios, entry["bios"], f"{where}: firmware.{name}.bios")
         if "flash" in entry:
             entry["flash"] = _flash(entry["flash"], f"{where}: firmware.{name}.flash")
-        firmware[name] = _build(Bootloader, entry, f"{where}: firmware.{name}")
-    values["qemu"] = _build(Qemu, qemu, f"{where}: qemu")
-    values["devices"] = [_build(Device, d, f"{where}: devices[{i}]") for i, d in enumerate(values.get("devices", []))]
+        firmware[name] = build(Bootloader, entry, f"{where}: firmware.{name}")
+    values["qemu"] = build(Qemu, qemu, f"{where}: qemu")
+    values["devices"] = [build(Device, d, f"{where}: devices[{i}]") for i, d in enumerate(values.get("devices", []))]
     values["firmware"] = firmware
-    return _build(Machine, values, where)
+    return build(Machine, values, where)
 
 
 def _flash(data: Mapping[str, Any], where: str) -> Flash:
-    parts = [_build(FlashPart, part, f"{where}.parts[{i}]") for i, part in enumerate(data.get("parts", []))]
-    return _build(Flash, {**data, "parts": parts}, where)
+    parts = [build(FlashPart, part, f"{where}.parts[{i}]") for i, part in enumerate(data.get("parts", []))]
+    return build(Flash, {**data, "parts": parts}, where)
 
 
 def load(path: Path) -> Machine:

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""A running QEMU: its start, its console's pipes, QMP, and its end, also when the harness is killed."""
+"""A running QEMU: its start, its console's pipes, and its end, also when the harness is killed."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
-
-from .errors import RequestRefused, SetupError
+from .errors import SetupError
+from .qmp import Qmp
 
 SOCKET_PATH_LIMIT = 80
 QUIT_SECONDS = 5.0
@@ -68,74 +67,6 @@ def _make_folder() -> str:
     return tempfile.mkdtemp(prefix="barebox-virt-", dir="/tmp")
 
 
-class Qmp:
-    """QEMU's monitor, one request after the other."""
-
-    def __init__(self, path: Path) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._client = QMPClient("barebox-virt")
-        self._loop.run_until_complete(self._client.start_server(str(path)))
-
-    def accept(self, death: int, seconds: float) -> None:
-        """Wait for QEMU and agree on capabilities.
-
-        :param death: a file descriptor that becomes readable when QEMU ends
-        :raises ConnectionError: QEMU ended, did not come or does not speak QMP
-        """
-        try:
-            self._loop.run_until_complete(self._accept(death, seconds))
-        except (asyncio.TimeoutError, QMPError, OSError, EOFError, AssertionError) as error:
-            # AssertionError: qemu.qmp takes for granted that QEMU still lives once capabilities were agreed on
-            raise ConnectionError(f"QMP: {error!r}") from None
-
-    async def _accept(self, death: int, seconds: float) -> None:
-        ended: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(death, _once(ended))
-        accept = asyncio.ensure_future(self._client.accept())
-        try:
-            await asyncio.wait({accept, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if not accept.done():
-                raise ConnectionError("nobody came")
-            await accept
-        finally:
-            self._loop.remove_reader(death)
-            accept.cancel()
-            await asyncio.gather(accept, return_exceptions=True)
-
-    def execute(self, name: str, /, **arguments: object) -> Any:
-        """The answer to one request.
-
-        :raises RequestRefused: QEMU's answer is an error
-        :raises ConnectionError: QEMU is gone or does not answer
-        """
-        try:
-            request = self._client.execute(name, arguments or None)
-            return self._loop.run_until_complete(asyncio.wait_for(request, QUIT_SECONDS))
-        except ExecuteError as error:
-            raise RequestRefused(f"QMP {name}: {error}") from None
-        except (asyncio.TimeoutError, QMPError, OSError) as error:
-            raise ConnectionError(f"QMP {name}: {error!r}") from None
-
-    def events(self) -> list[Mapping[str, Any]]:
-        """What happened since this was asked last."""
-        return list(self._client.events.clear())
-
-    def close(self) -> None:
-        if self._client.runstate in (Runstate.RUNNING, Runstate.DISCONNECTING):
-            with contextlib.suppress(asyncio.TimeoutError, QMPError, OSError, EOFError):
-                self._loop.run_until_complete(asyncio.wait_for(self._client.disconnect(), QUIT_SECONDS))
-        self._cancel()
-        self._loop.close()
-
-    def _cancel(self) -> None:
-        """End what Ctrl-C left half done, as asyncio.run does."""
-        pending = asyncio.all_tasks(self._loop)
-        for task in pending:
-            task.cancel()
-        if pending:
-            self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-
-
 class Pipes:
     """The console's two pipes. A socket would not do: QEMU sends single characters, some 280 of them fill a socket's
     buffer, and then QEMU waits for its reader with its lock held and answers no QMP request."""
@@ -154,37 +85,25 @@ class Pipes:
             pipe.unlink(missing_ok=True)
 
 
-class Process:
-    """One QEMU, started by ``command``, with its console's pipes and its QMP socket in ``folder``.
+class Console(Protocol):
+    """The two ends of a guest's console, as file descriptors."""
 
-    :param errors: file for what QEMU prints beside the console
-    :param seconds: deadline for QEMU to come up
-    :raises SetupError: it did not come up
+    from_guest: int
+    to_guest: int
+
+
+class Running:
+    """What the harness needs of a QEMU that runs, wherever it does.
+
+    ``errors`` is a file with what QEMU printed beside the console, once it has ended; ``started`` is when it was
+    started, by time.monotonic().
     """
 
-    def __init__(
-        self, command: Sequence[str], folder: RunFolder, errors: Path, seconds: float, env: Mapping[str, str] | None
-    ) -> None:
-        self.command = list(command)
-        self.errors = errors
-        self._folder = folder
-        self.console = Pipes(folder.path / "console")
-        self.qmp = Qmp(folder.path / "qmp")
-        try:
-            with errors.open("wb") as stream:
-                self._process = subprocess.Popen(
-                    self.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    env=env,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            self._free()
-            raise SetupError(f"{self.command[0]} cannot be started: {error.strerror}") from None
-        folder.guard(self._process.pid)
-        self._connect(seconds)
+    command: list[str]
+    errors: Path
+    started: float
+    console: Console
+    qmp: Qmp
 
     def was_reset(self) -> bool:
         """Whether the machine was reset since this was asked last."""
@@ -200,43 +119,26 @@ class Process:
 
     def wait(self, seconds: float) -> int | None:
         """QEMU's exit status; None where it still runs."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        raise NotImplementedError
 
     def quit(self) -> None:
         """End QEMU, whatever state it is in."""
-        if self._process.poll() is None:
-            try:
+        if self.wait(0) is None:
+            with contextlib.suppress(ConnectionError):
                 self.qmp.execute("quit")
-                self._process.wait(QUIT_SECONDS)
-            except (ConnectionError, subprocess.TimeoutExpired):
-                pass
+                self.wait(QUIT_SECONDS)
         self.kill()
 
     def cut(self) -> None:
-        """End QEMU as a power failure would, and free what belongs to it."""
-        _signal_group(self._process.pid, signal.SIGKILL)
-        self._process.wait(QUIT_SECONDS)
+        """End QEMU as a power failure would; what belongs to it stays until :meth:`kill`."""
+        raise NotImplementedError
 
     def kill(self) -> None:
         """End QEMU without asking, and free what belongs to it."""
-        for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is not None:
-                break
-            _signal_group(self._process.pid, signal_number)
-            try:
-                self._process.wait(QUIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-        _signal_group(self._process.pid, signal.SIGKILL)
-        self._folder.guard(None)
-        self._free()
+        raise NotImplementedError
 
-    def _connect(self, seconds: float) -> None:
-        """Take QEMU's connection for QMP, or notice its death."""
-        death = os.pidfd_open(self._process.pid)
+    def _connect(self, death: int, seconds: float) -> None:
+        """Take QEMU's connection for QMP, or notice its death by ``death``, which becomes readable then."""
         try:
             self.qmp.accept(death, seconds)
         except ConnectionError:
@@ -249,23 +151,74 @@ class Process:
         except BaseException:
             self.kill()
             raise
+
+
+class Process(Running):
+    """One QEMU, started by ``command``, with its console's pipes and its QMP socket in ``folder``.
+
+    :param errors: file for what QEMU prints beside the console
+    :param seconds: deadline for QEMU to come up
+    :raises SetupError: it did not come up
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: RunFolder, errors: Path, seconds: float, env: Mapping[str, str] | None
+    ) -> None:
+        self.command = list(command)
+        self.errors = errors
+        self.started = time.monotonic()
+        self._folder = folder
+        self.console = self._pipes = Pipes(folder.path / "console")
+        self.qmp = Qmp(folder.path / "qmp")
+        try:
+            with errors.open("wb") as stream:
+                self._process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    env=env,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._free()
+            raise SetupError(f"{self.command[0]} cannot be started: {error.strerror}") from None
+        folder.guard(self._process.pid)
+        death = os.pidfd_open(self._process.pid)
+        try:
+            self._connect(death, seconds)
         finally:
             os.close(death)
 
+    def wait(self, seconds: float) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def cut(self) -> None:
+        _signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait(QUIT_SECONDS)
+
+    def kill(self) -> None:
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is not None:
+                break
+            _signal_group(self._process.pid, signal_number)
+            try:
+                self._process.wait(QUIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+        _signal_group(self._process.pid, signal.SIGKILL)
+        self._folder.guard(None)
+        self._free()
+
     def _free(self) -> None:
         self.qmp.close()
-        self.console.close()
+        self._pipes.close()
         (self._folder.path / "qmp").unlink(missing_ok=True)
 
 
 def _signal_group(group: int, signal_number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal_number)
-
-
-def _once(future: asyncio.Future[None]) -> Callable[[], None]:
-    def settle() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    return settle
