@@ -25,6 +25,7 @@ NO_SPDX = {
     "COPYING.MIT": "the licence itself",
     "*.patch": "under the licence of what they patch",
     "conf/known-issues.json": "generated",
+    "conf/kvm-hosts/*64.json": "generated",
     "conf/machines/*-barebox.json": "generated",
     "conf/setup/*.conf.json": "bitbake-setup's schema has no place for it; beside it stands a .license",
 }

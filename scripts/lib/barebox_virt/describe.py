@@ -13,6 +13,7 @@ import jinja2
 
 from oeqa.barebox import machine
 from oeqa.barebox.errors import SetupError, UsageError
+from oeqa.barebox.nested import description as host_description
 
 from . import LAYER, yamlfile
 
@@ -21,6 +22,8 @@ DESCRIPTIONS = "conf/machines"
 TEMPLATE = LAYER / DESCRIPTIONS / "machine.conf.jinja2"
 MACHINE_SCHEMA = LAYER / DESCRIPTIONS / "schema.json"
 ISSUES_SCHEMA = LAYER / "conf/known-issues.schema.json"
+HOSTS = host_description.FOLDER
+HOST_SCHEMA = LAYER / HOSTS / "schema.json"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,24 @@ def _known_issues(layer: Path) -> list[Generated]:
     return [Generated(path.with_suffix(".json"), _as_json(data))]
 
 
+def _kvm_hosts(layer: Path) -> list[Generated]:
+    files = []
+    for path in sorted((layer / HOSTS).glob("*.yaml")):
+        data = yamlfile.read(path)
+        yamlfile.check(data, HOST_SCHEMA, path)
+        for index, pattern in enumerate(data["complaints"]):
+            _refuse_pattern(pattern, f"{yamlfile.name_of(path)}: complaints[{index}]")
+        files.append(Generated(path.with_suffix(".json"), _as_json({"name": path.stem, **data})))
+    return files
+
+
+def _refuse_pattern(pattern: str, where: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+
+
 def generate(layer: Path) -> list[Generated]:
     """Every file of ``layer`` that is generated, as it has to be.
 
@@ -125,7 +146,7 @@ def generate(layer: Path) -> list[Generated]:
         files.append(Generated(path.with_suffix(".json"), _as_json(description)))
     if faults:
         raise UsageError("\n".join(faults))
-    return files + _known_issues(layer)
+    return files + _kvm_hosts(layer) + _known_issues(layer)
 
 
 def stale(layer: Path) -> list[Path]:
@@ -133,4 +154,6 @@ def stale(layer: Path) -> list[Path]:
     names = {path.stem for path in sources(layer)}
     configurations = [p for p in sorted(layer.glob("conf/machine/*.conf")) if MARKER in p.read_text(encoding="utf-8")]
     compiled = [p for p in sorted(layer.glob(f"{DESCRIPTIONS}/*.json")) if p != MACHINE_SCHEMA]
-    return [p for p in configurations + compiled if p.stem not in names]
+    gone = [p for p in configurations + compiled if p.stem not in names]
+    hosts = [p for p in sorted((layer / HOSTS).glob("*.json")) if p.name != HOST_SCHEMA.name]
+    return gone + [p for p in hosts if not p.with_suffix(".yaml").exists()]

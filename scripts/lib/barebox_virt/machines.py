@@ -64,7 +64,7 @@ def _check(layer: Path) -> int:
         print("".join(difflib.unified_diff(old, new, f"{name} (as it is)", f"{name} (as generated)")), end="")
     gone = describe.stale(layer)
     for path in gone:
-        print(f"{_short(path, layer)}: its description conf/machines/{path.stem}.yaml is gone")
+        print(f"{_short(path, layer)}: its description {path.stem}.yaml is gone")
     if drifted or gone:
         print(f"{len(drifted) + len(gone)} generated file(s) out of date. Run: barebox-virt machines")
     return 1 if drifted or gone else 0
