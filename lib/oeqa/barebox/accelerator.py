@@ -12,7 +12,7 @@ from pathlib import Path
 from .errors import AcceleratorError, UsageError
 from .machine import Machine
 
-REQUESTS = ("auto", "kvm", "tcg")
+REQUESTS = ("auto", "kvm", "tcg", "nested")
 KVM = Path("/dev/kvm")
 
 
@@ -42,8 +42,10 @@ def plan(request: str, machine: Machine, host: str = "", node: Path = KVM) -> Pl
     """
     if request not in REQUESTS:
         raise UsageError(f"unknown accelerator {request!r}; allowed: {', '.join(REQUESTS)}")
-    if request == "tcg":
-        return Plan(request, ("tcg",))
+    if request == "nested" and machine.qemu.kvm is None:
+        raise AcceleratorError(f"nested cannot be had: {machine.name}'s description has no qemu.kvm")
+    if request in ("tcg", "nested"):
+        return Plan(request, (request,))
     obstacle = _obstacle(machine, host or platform.machine(), node)
     if not obstacle:
         return Plan(request, ("kvm",) if request == "kvm" else ("kvm", "tcg"))

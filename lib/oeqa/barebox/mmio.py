@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import RequestRefused, Unavailable
-from .process import Process
+from .process import Running
 
 EVENT = "memory_region_ops_write"
 LINE = re.compile(rf"{EVENT} cpu -?\d+ mr 0x[0-9a-f]+ addr 0x([0-9a-f]+) value 0x([0-9a-f]+) size \d+ name '([^']*)'")
 
 
 @contextlib.contextmanager
-def writes(process: Process, region: str, log: Path) -> Iterator[list[tuple[int, int]]]:
+def writes(process: Running, region: str, log: Path) -> Iterator[list[tuple[int, int]]]:
     """A time in which the writes to a memory region, by QEMU's name of it, are collected: address and value of each.
 
     :param log: takes QEMU's log from now on; on its standard error nobody may listen, and it would wait for them
@@ -37,7 +37,7 @@ def writes(process: Process, region: str, log: Path) -> Iterator[list[tuple[int,
     found += [(int(address, 16), int(value, 16)) for address, value, name in seen if name == region]
 
 
-def _switch(process: Process, enable: bool) -> None:
+def _switch(process: Running, enable: bool) -> None:
     try:
         process.qmp.execute("trace-event-set-state", name=EVENT, enable=enable)
     except RequestRefused as error:

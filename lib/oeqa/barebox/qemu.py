@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .errors import SetupError
 from .firmware import Firmware
@@ -33,9 +34,13 @@ class Program:
 
 @dataclass(frozen=True)
 class Files:
-    """The host's side of the guest's devices, all under one folder."""
+    """The host's side of the guest's devices, all under one folder.
+
+    ``cache`` is the cache mode of disks; QEMU's own default when empty.
+    """
 
     folder: Path
+    cache: str = ""
 
     def disk(self, device: Device | Drive) -> Path:
         return self.folder / f"{device.id}.img"
@@ -56,6 +61,10 @@ class Files:
         """The two sockets of a network whose other end is the test's: QEMU's, the test's."""
         return self.folder / "net.qemu", self.folder / "net.test"
 
+    def device_tree(self) -> Path:
+        """Where QEMU writes its device tree when it is asked to."""
+        return self.folder / "qemu.dtb"
+
     def folders(self, machine: Machine) -> list[Path]:
         """The folders that have to exist before QEMU starts."""
         return [self.tftp(), *(self.share(d) for d in machine.devices if d.kind == "9p")]
@@ -65,27 +74,45 @@ class Files:
         return [self.disk(d) for d in machine.devices if d.kind == "block"]
 
 
+class Wanted(Protocol):
+    """What a description says of the QEMU that it needs."""
+
+    @property
+    def binary(self) -> str: ...
+
+    @property
+    def minimum(self) -> str: ...
+
+
 def find(machine: Machine, path: Path | None = None) -> Program:
     """The machine's QEMU, from PATH or at ``path``.
 
     :raises SetupError: it is missing, does not run or is too old
     """
-    name = str(path) if path else machine.qemu.binary
+    return find_for(machine.qemu, machine.name, path)
+
+
+def find_for(wanted: Wanted, what: str, path: Path | None = None) -> Program:
+    """The QEMU that ``what`` needs, from PATH or at ``path``.
+
+    :raises SetupError: it is missing, does not run or is too old
+    """
+    name = str(path) if path else wanted.binary
     found = shutil.which(name)
     if found is None:
         raise SetupError(
-            f"{name} is not installed; {machine.name} needs it in release {machine.qemu.minimum} or newer. "
+            f"{name} is not installed; {what} needs it in release {wanted.minimum} or newer. "
             "barebox-virt doctor names the package."
         )
     program = _ask(found)
-    if _numbers(program.version) < _numbers(machine.qemu.minimum):
-        raise SetupError(f"{found} is release {program.version}; {machine.name} needs {machine.qemu.minimum} or newer")
+    if _numbers(program.version) < _numbers(wanted.minimum):
+        raise SetupError(f"{found} is release {program.version}; {what} needs {wanted.minimum} or newer")
     return program
 
 
 @functools.cache
 def _ask(path: str) -> Program:
-    answers = []
+    answer = ""
     for option in (["--version"], ["-machine", "none", "-device", "help"]):
         try:
             run = subprocess.run([path, *option], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
@@ -93,11 +120,19 @@ def _ask(path: str) -> Program:
             raise SetupError(f"{path} does not run: {error}") from None
         if run.returncode:
             raise SetupError(f"{path} {' '.join(option)} ends with status {run.returncode}: {run.stderr.strip()}")
-        answers.append(run.stdout)
-    match = re.search(r"version (\d+(?:\.\d+)+)", answers[0])
+        answer += run.stdout
+    return understand(path, answer)
+
+
+def understand(path: str, answer: str) -> Program:
+    """The QEMU that printed ``answer`` when it was asked for its version and its devices.
+
+    :raises SetupError: it is none
+    """
+    match = re.search(r"version (\d+(?:\.\d+)+)", answer)
     if match is None:
-        raise SetupError(f"{path} --version prints no version: {answers[0][:80]!r}; a QEMU is expected")
-    return Program(Path(path), match.group(1), frozenset(re.findall(r'name "([^"]+)"', answers[1])))
+        raise SetupError(f"{path} --version prints no version: {answer[:80]!r}; a QEMU is expected")
+    return Program(Path(path), match.group(1), frozenset(re.findall(r'name "([^"]+)"', answer)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -118,10 +153,11 @@ def stdio_args() -> list[str]:
     return ["-serial", "mon:stdio"]
 
 
-def firmware_args(machine: Machine, firmware: Firmware, flash: Path | None = None) -> list[str]:
+def firmware_args(machine: Machine, firmware: Firmware, flash: Path | None = None, cache: str = "") -> list[str]:
     """The bootloader and what has to run below it.
 
     :param flash: the file that the bank with the environment is to be kept in
+    :param cache: its cache mode; QEMU's own default when empty
     """
     loader = machine.bootloader(firmware.bootloader)
     bank = loader.flash if flash else None
@@ -130,15 +166,21 @@ def firmware_args(machine: Machine, firmware: Firmware, flash: Path | None = Non
     if firmware.bios and replaced != "bios":
         args += bios_args(firmware.bios)
     if flash and bank:
-        kind = "qcow2" if replaced == "bios" and firmware.bios and firmware.bios.suffix == ".qcow2" else "raw"
-        args += ["-drive", f"if=pflash,index={bank.index},format={kind},file={_comma(flash)}"]
+        drive = f"if=pflash,index={bank.index},format={flash_format(machine, firmware)},file={comma(flash)}"
+        args += ["-drive", drive + _cache(cache)]
     return args
+
+
+def flash_format(machine: Machine, firmware: Firmware) -> str:
+    """The format of the file that the bank with the environment is kept in."""
+    bank, bios = machine.bootloader(firmware.bootloader).flash, firmware.bios
+    return "qcow2" if bank and bank.replaces == "bios" and bios and bios.suffix == ".qcow2" else "raw"
 
 
 def bios_args(bios: Path) -> list[str]:
     """A firmware below the bootloader: flash for a qcow2 image, which -bios cannot read."""
     if bios.suffix == ".qcow2":
-        return ["-drive", f"if=pflash,format=qcow2,snapshot=on,file={_comma(bios)}"]
+        return ["-drive", f"if=pflash,format=qcow2,snapshot=on,file={comma(bios)}"]
     return ["-bios", str(bios)]
 
 
@@ -165,16 +207,19 @@ def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Vari
     for drive in variant.drives:
         read_only = ",read-only=on" if drive.read_only else ""
         model = drive.model or machine.of_kind("block", bootloader)[-1].model
-        args += ["-drive", f"if=none,id={drive.id},format=raw{read_only},file={_comma(files.disk(drive))}"]
+        args += [
+            "-drive",
+            f"if=none,id={drive.id},format=raw{read_only},file={comma(files.disk(drive))}{_cache(files.cache)}",
+        ]
         args += ["-device", f"{model},drive={drive.id}"]
     return args
 
 
-def io_args(console: Path, qmp: Path) -> list[str]:
-    """The serial console on a pair of pipes, QMP on a socket where the harness listens."""
+def io_args(console: Path, qmp: Path, qmp_backend: str = "socket") -> list[str]:
+    """The serial console on a pair of pipes, QMP on a socket where the harness listens or on another backend."""
     return [
-        *("-chardev", f"pipe,id=console,path={_comma(console)}", "-serial", "chardev:console", "-monitor", "none"),
-        *("-chardev", f"socket,id=qmp,path={_comma(qmp)}", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"pipe,id=console,path={comma(console)}", "-serial", "chardev:console", "-monitor", "none"),
+        *("-chardev", f"{qmp_backend},id=qmp,path={comma(qmp)}", "-mon", "chardev=qmp,mode=control"),
     ]
 
 
@@ -184,17 +229,17 @@ def command(machine: Machine, program: Program, accelerator: str, extra: list[st
 
 
 def _block(device: Device, files: Files, _: int) -> list[str]:
-    drive = f"if=none,id={device.id},format=raw,file={_comma(files.disk(device))}"
-    return ["-drive", drive, "-device", f"{device.model},drive={device.id}"]
+    drive = f"if=none,id={device.id},format=raw,file={comma(files.disk(device))}"
+    return ["-drive", drive + _cache(files.cache), "-device", f"{device.model},drive={device.id}"]
 
 
 def _net(device: Device, files: Files, number: int) -> list[str]:
-    user = f"user,id={device.id},restrict=on,net=10.0.{2 + number}.0/24,tftp={_comma(files.tftp())}"
+    user = f"user,id={device.id},restrict=on,net=10.0.{2 + number}.0/24,tftp={comma(files.tftp())}"
     return ["-netdev", user, *_nic(device, number)]
 
 
 def _peer(device: Device, files: Files, number: int) -> list[str]:
-    ours, theirs = (_comma(path) for path in files.ends())
+    ours, theirs = (comma(path) for path in files.ends())
     unix = f"local.type=unix,local.path={ours},remote.type=unix,remote.path={theirs}"
     return ["-netdev", f"dgram,id={device.id},{unix}", *_nic(device, number)]
 
@@ -213,7 +258,7 @@ def _rng(device: Device, _files: Files, _: int) -> list[str]:
 
 
 def _console(device: Device, files: Files, _: int) -> list[str]:
-    backend = f"file,id={device.id},path={_comma(files.console(device))}"
+    backend = f"file,id={device.id},path={comma(files.console(device))}"
     bus = f"{device.id}bus"
     return [
         *("-chardev", backend, "-device", f"{device.model},id={bus}"),
@@ -222,7 +267,7 @@ def _console(device: Device, files: Files, _: int) -> list[str]:
 
 
 def _share(device: Device, files: Files, _: int) -> list[str]:
-    backend = f"local,id={device.id},security_model=none,path={_comma(files.share(device))}"
+    backend = f"local,id={device.id},security_model=none,path={comma(files.share(device))}"
     return ["-fsdev", backend, "-device", f"{device.model},fsdev={device.id},mount_tag={device.id}"]
 
 
@@ -233,6 +278,10 @@ def _display(device: Device, _files: Files, _: int) -> list[str]:
 _BACKENDS = {"block": _block, "net": _net, "rng": _rng, "console": _console, "9p": _share, "display": _display}
 
 
-def _comma(path: Path) -> str:
+def _cache(mode: str) -> str:
+    return f",cache={mode}" if mode else ""
+
+
+def comma(path: Path) -> str:
     """A path as a value in one of QEMU's comma-separated options."""
     return str(path).replace(",", ",,")

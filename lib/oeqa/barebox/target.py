@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, Any
 
-from . import accelerator, dialect, flash, mmio, qemu
+from . import accelerator, dialect, flash, mmio, qemu, starter
 from .console import Boot, Console, Result
 from .errors import GuestError, SetupError, ShellError, Unavailable
 from .firmware import Firmware
 from .hazards import plugin
 from .known_issues import KnownIssue
 from .machine import Device, Machine
+from .nested.host import Host
 from .peer import Answer, Peer
-from .process import Process, RunFolder
+from .process import RunFolder, Running
+from .starter import Launch
 from .variant import Drive, Variant
 from .watch import Watch
 
@@ -34,8 +35,6 @@ END_SECONDS = 20.0
 WATCHED = 3
 """How many times longer a watched machine may take for everything."""
 
-Launch = Callable[[str, Sequence[str]], Sequence[str]]
-
 
 class Target:
     """One machine with one firmware. Used as a context, it leaves nothing behind.
@@ -45,6 +44,7 @@ class Target:
     :param logs: folder for the console's and QEMU's logs, one pair a start
     :param env: the environment of ``launch``'s command; this process's own when left out
     :param hazards: the plugin that watches for hazards, ready; built when it is needed where left out
+    :param host: the KVM host for the accelerator nested; it ends with the target
     :param boot_seconds: deadline from a start to the prompt
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
     :param slow: whether slow cases are run, too
@@ -68,10 +68,10 @@ class Target:
         silence_seconds: float = SILENCE_SECONDS,
         slow: bool = False,
         hazards: Path | None = None,
+        host: Host | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
-        self.program = program
         self.dialect = dialect.get(firmware.bootloader)
         self.known_issues = tuple(known_issues)
         self.plan = accelerator.plan(accel, machine)
@@ -79,13 +79,12 @@ class Target:
         self.boots: list[Boot] = []
         self.symbols = firmware.symbols()
         self.slow = slow
-        self._launch = launch or self._direct
+        self._starter = starter.make(machine, firmware, program, self.plan.tries, launch, env, host)
         self.logs = logs
-        self._env = env
         self._hazards = hazards
         self._boot_seconds = boot_seconds
         self._silence_seconds = silence_seconds
-        self._process: Process | None = None
+        self._process: Running | None = None
         self._console: Console | None = None
         self._ended = contextlib.ExitStack()
         self._folder: RunFolder | None = None
@@ -141,12 +140,15 @@ class Target:
         :raises GuestError: the guest failed, with its last lines and the way to repeat it
         """
         console = self.shell()
+        self._starter.sync()
         try:
-            return console.run(command, seconds * self._patience)
+            result = console.run(command, seconds * self._patience)
         except ShellError:
             raise
         except GuestError as error:
             raise self._lost(error) from None
+        self._heed()
+        return result
 
     def reset(self) -> Boot:
         """Have the guest reset itself, and wait for the prompt.
@@ -176,7 +178,7 @@ class Target:
         assert process is not None
         console.send(self.dialect.poweroff)
         try:
-            console.wait_end(END_SECONDS)
+            console.wait_end(END_SECONDS * self._patience)
         except GuestError as error:
             raise self._lost(error) from None
         status = process.wait(END_SECONDS)
@@ -187,10 +189,12 @@ class Target:
         """Have the machine as ``variant`` tells from now on. It is switched off and its disks are made anew where it is
         another one.
 
-        :raises Unavailable: the host lacks what makes a disk's or the flash's contents
+        :raises Unavailable: the host lacks what makes a disk's or the flash's contents, or the accelerator cannot do it
         """
         if variant == self._variant:
             return
+        if reason := self._starter.refusal(variant):
+            raise Unavailable(reason)
         self.discard()
         self._failed = None
         for drive in variant.drives:
@@ -235,6 +239,7 @@ class Target:
     def stop(self) -> None:
         """Switch off and remove everything temporary."""
         self.off()
+        self._starter.stop()
         if self._folder is not None:
             self._folder.close()
         self._folder = None
@@ -266,6 +271,11 @@ class Target:
 
     # What cases ask
 
+    @property
+    def program(self) -> qemu.Program:
+        """The QEMU that runs the machine."""
+        return self._starter.program
+
     def devices(self, kind: str) -> tuple[Device, ...]:
         """The devices of a kind that the bootloader can use and this QEMU has."""
         known = self.machine.of_kind(kind, self.firmware.bootloader)
@@ -292,7 +302,15 @@ class Target:
         if self._folder is None:
             self._folder = RunFolder()
             self._fill(qemu.Files(self._folder.path))
-        return qemu.Files(self._folder.path)
+        return self._starter.files(self._folder.path)
+
+    def device_tree(self) -> bytes:
+        """QEMU's own device tree of the machine, as a blob.
+
+        :raises RequestRefused: the machine has none
+        """
+        self.query("dumpdtb", filename=str(qemu.Files(self.files.folder).device_tree()))
+        return self.files.device_tree().read_bytes()
 
     def peer(self, answer: Answer) -> Peer:
         """The test's end of the first network of a variant with ``peer``, to be used as a context."""
@@ -318,6 +336,8 @@ class Target:
         :param region: QEMU's name of it, as in "info mtree"
         :raises Unavailable: this QEMU does not tell
         """
+        if not self._starter.files_are_here:
+            raise Unavailable(f"{self.accelerator.name}: what QEMU traces stays in the KVM host")
         self.shell()
         assert self._process is not None
         with mmio.writes(self._process, region, self.files.folder / "trace.log") as found:
@@ -344,38 +364,31 @@ class Target:
             "ACCELERATOR_REASON": self.accelerator.reason,
             "QEMU_VERSION": self.program.version,
             "BOOT_SECONDS": round(boot.seconds, 3) if boot else None,
+            **self._starter.info(),
         }
 
     # Inside
 
-    def _direct(self, accel: str, extra: Sequence[str]) -> Sequence[str]:
-        return qemu.command(self.machine, self.program, accel, list(extra))
-
     @property
-    def _patience(self) -> int:
-        return WATCHED if self._watch is not None else 1
+    def _patience(self) -> float:
+        """How many times as long as on plain QEMU everything may take."""
+        return self._starter.patience * (WATCHED if self._watch is not None else 1)
 
     def _boot(self, silence: float) -> Boot:
         self._starts += 1
-        silence *= self._patience
-        files = self.files
-        assert self._folder is not None
-        extra = qemu.firmware_args(self.machine, self.firmware, files.flash() if self._variant.flash else None)
-        extra += qemu.device_args(self.machine, self.firmware.bootloader, self.program, files, self._variant)
-        extra += qemu.io_args(self._folder.path / "console", self._folder.path / "qmp")
+        assert self.files and self._folder is not None
         name = f"{self.machine.name}-{self.accelerator.name}-{self._starts}"
         log = self._ended.enter_context(self._open_log(f"{name}.console.log"))
-        env = self._env
-        if self._watch is not None:
-            extra += self._watch.arguments()
-            env = {**(os.environ if env is None else env), **self._watch.environment}
-        started = time.monotonic()
-        command = self._launch(self.accelerator.name, extra)
-        self._process = Process(command, self._folder, self.logs / f"{name}.qemu.log", self._boot_seconds, env)
+        errors = self.logs / f"{name}.qemu.log"
+        seconds = self._boot_seconds * self._patience
+        start = self._starter.start
+        self._process = start(self.accelerator.name, self._folder, errors, seconds, self._variant, self._watch)
         pipes = self._process.console
-        self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, self._process.was_reset, silence)
+        was_reset = self._process.was_reset
+        silence *= self._patience
+        self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, was_reset, silence)
         try:
-            boot = self._console.boot(started, self._boot_seconds * self._patience)
+            boot = self._console.boot(self._process.started, seconds)
         except GuestError as error:
             self._failed = self._lost(error)
             raise self._failed from None
@@ -387,7 +400,13 @@ class Target:
             self._watch.started(self._process.qmp.execute)
         self._failed = None
         self.boots.append(boot)
+        self._heed()
         return boot
+
+    def _heed(self) -> None:
+        """Fail where the kernel that runs KVM complained."""
+        if complaints := self._starter.complaints():
+            raise self._lost(GuestError("KVM complained: " + "\n".join(complaints)))
 
     def _open_log(self, name: str) -> IO[str]:
         try:
@@ -405,10 +424,11 @@ class Target:
             state = process.qmp.execute("query-status")["status"]
             if state != "running":
                 error = GuestError(f"{error}\nQEMU's state: {state}")
+        complaints = "".join(f"\nthe host's kernel said: {x}" for x in self._starter.complaints())
         self.off()
         said = process.said()
         return GuestError(
-            f"{error}\naccelerator: {self.accelerator.name}\nQEMU said: {said or '(nothing)'}\n"
+            f"{error}{complaints}\naccelerator: {self.accelerator.name}\nQEMU said: {said or '(nothing)'}\n"
             f"log: {process.errors.with_suffix('').with_suffix('.console.log')}\ncommand: {shlex.join(process.command)}"
         )
 
