@@ -156,10 +156,16 @@ class _Result:
         return getattr(self._result, name)
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        if self._issue is not None:  # in setUp, which unittest.expectedFailure knows nothing of
+            self.addExpectedFailure(test, err)
+            return
         self._board.discard()
         self._result.addFailure(test, _in_case(err))
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
+        if self._issue is not None:
+            self.addExpectedFailure(test, err)
+            return
         self._board.discard()
         self._result.addError(test, err)
 
