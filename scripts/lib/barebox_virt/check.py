@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         if arguments.install_deps:
-            packages.provide(packages.wanted(["test", "images", "check"]), True)
+            packages.provide(packages.wanted(["test", "images", "check", "nested"]), True)
     except BareboxError as error:
         print(f"check: error: {error}", file=sys.stderr)
         return error.exit_status

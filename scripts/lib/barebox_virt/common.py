@@ -4,39 +4,56 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from oeqa.barebox import accelerator, dialect, firmware, known_issues, machine
+from oeqa.barebox import accelerator, dialect, firmware, known_issues, machine, qemu
 from oeqa.barebox.errors import UsageError
 from oeqa.barebox.firmware import Firmware
 from oeqa.barebox.machine import Machine
+from oeqa.barebox.nested import description, image
+from oeqa.barebox.nested.description import Description
+from oeqa.barebox.nested.host import Host
+from oeqa.barebox.nested.image import Image
 
-from . import LAYER
+from . import LAYER, progress
 
+KVM_HOST = "BAREBOX_KVM_HOST"
 NO_IMAGE = "name an image: --firmware FILE, or take --bootloader u-boot"
 
 
-def add_firmware_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what names a machine and a firmware."""
+def add_firmware_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Declare what names a machine and a firmware, or ``several`` firmwares and accelerators."""
     parser.add_argument("machine", metavar="MACHINE", help="a machine's name; machines --list shows them")
     parser.add_argument("--bootloader", choices=sorted(dialect.DIALECTS), default="barebox", help="default: barebox")
     default = "default: the distribution's, where it has one"
-    parser.add_argument("--firmware", type=Path, metavar="FILE", help=f"the bootloader's image ({default})")
+    action, also = ("append", "; repeatable") if several else ("store", "")
+    image = f"the bootloader's image ({default}){also}"
+    parser.add_argument("--firmware", type=Path, action=action, metavar="FILE", help=image)
     beside = "default: beside the image or in its build tree"
     parser.add_argument("--elf", type=Path, metavar="FILE", help=f"the image as ELF with symbols ({beside})")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"the image's .config ({beside})")
     parser.add_argument("--bios", type=Path, metavar="FILE", help=f"firmware that runs below, such as OVMF ({default})")
-    parser.add_argument(
-        "--accel", default="auto", metavar="NAME", help=f"{', '.join(accelerator.REQUESTS)} (default: auto)"
+    accel, name = ("tcg,kvm,nested", "NAME,...") if several else ("auto", "NAME")
+    choices = f"{', '.join(accelerator.REQUESTS)} (default: {accel})"
+    parser.add_argument("--accel", default=accel, metavar=name, help=choices)
+    add_layer_argument(parser)
+    add_kvm_host_argument(parser)
+
+
+def add_layer_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --layer."""
+    what = "a layer with machines or cases of its own"
+    parser.add_argument("--layer", type=Path, action="append", default=[], metavar="DIR", help=what)
+
+
+def add_kvm_host_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --kvm-host."""
+    default = os.environ.get(KVM_HOST)
+    what = (
+        f"the KVM host's image for the accelerator nested (default: {KVM_HOST}, or the one that kvm-host build makes)"
     )
-    parser.add_argument(
-        "--layer",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a layer with machines or cases of its own",
-    )
+    parser.add_argument("--kvm-host", type=Path, metavar="DIR", default=Path(default) if default else None, help=what)
 
 
 def layers(arguments: argparse.Namespace) -> list[Path]:
@@ -55,11 +72,21 @@ def find_machine(arguments: argparse.Namespace) -> Machine:
 
     :raises UsageError: no layer has it
     """
-    known = {p.stem: p for layer in reversed(layers(arguments)) for p in (layer / "conf/machines").glob("*.json")}
-    known.pop("schema", None)
+    known = _descriptions(arguments)
     if arguments.machine not in known:
         raise UsageError(f"unknown machine {arguments.machine!r}; known: {', '.join(sorted(known))}")
     return machine.load(known[arguments.machine])
+
+
+def _descriptions(arguments: argparse.Namespace) -> dict[str, Path]:
+    found = {p.stem: p for layer in reversed(layers(arguments)) for p in (layer / "conf/machines").glob("*.json")}
+    found.pop("schema", None)
+    return found
+
+
+def known_machines(arguments: argparse.Namespace) -> list[Machine]:
+    """The machines of all layers."""
+    return [machine.load(path) for _, path in sorted(_descriptions(arguments).items())]
 
 
 def find_firmware(arguments: argparse.Namespace, m: Machine) -> Firmware:
@@ -68,15 +95,38 @@ def find_firmware(arguments: argparse.Namespace, m: Machine) -> Firmware:
     :raises UsageError: it is missing or cannot be one
     """
     name = arguments.bootloader
-    image = arguments.firmware
-    if image is None:
+    path = arguments.firmware
+    if path is None:
         if not m.bootloader(name).installed:
             raise UsageError(f"no distribution has {name} for {m.name}; {NO_IMAGE}")
-        image = firmware.installed(m, name)
-    return firmware.find(m, name, image, arguments.elf, arguments.config, arguments.bios)
+        path = firmware.installed(m, name)
+    return firmware.find(m, name, path, arguments.elf, arguments.config, arguments.bios)
 
 
 def find_known_issues(arguments: argparse.Namespace) -> tuple[known_issues.KnownIssue, ...]:
     """The known issues of all layers."""
     paths = [layer / "conf/known-issues.json" for layer in layers(arguments)]
     return known_issues.load(path for path in paths if path.exists())
+
+
+def find_image(arguments: argparse.Namespace, host: Description) -> Image:
+    """The image of a KVM host: the one that was named, or ours, which is built where it is missing.
+
+    :raises BareboxError: the named one is none, or ours cannot be built
+    """
+    if arguments.kvm_host is not None:
+        return image.load(arguments.kvm_host, host)
+    with progress.Lines() as shown:
+        return image.Cache(image.cache_folder(), shown).get(host)
+
+
+def find_kvm_host(arguments: argparse.Namespace, m: Machine) -> Host | None:
+    """The KVM host for the machine, not started yet; None where the accelerator is not nested.
+
+    :raises BareboxError: it cannot be had
+    """
+    if "nested" not in accelerator.plan(arguments.accel, m).tries:
+        return None
+    host = description.find(m.arch, layers(arguments))
+    program = qemu.find_for(host.qemu, f"the KVM host {host.name}")
+    return Host(host, find_image(arguments, host), program)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Progress of long work: a bar on a terminal, a line a step elsewhere."""
+"""Progress of long work: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -44,3 +44,31 @@ class Progress:
             self._bar.console.print(text, markup=False)
         else:
             print(text, flush=True)
+
+
+def quiet(_what: str, _percent: int) -> None:
+    """Progress that nobody wants to see."""
+
+
+class Lines:
+    """Progress of things that follow one another, each told by its name and how much of it is done, in per cent."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        self._bar = Bar(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("", total=100)
+        self._what = ""
+
+    def __enter__(self) -> Lines:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, what: str, percent: int) -> None:
+        if what != self._what:
+            self._console.print(what, markup=False, highlight=False, soft_wrap=True)
+        self._what = what
+        self._bar.update(self._task, description=what, completed=percent)

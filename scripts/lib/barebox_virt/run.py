@@ -12,13 +12,15 @@ from pathlib import Path
 
 from oeqa.barebox import qemu
 from oeqa.barebox.accelerator import plan
-from oeqa.barebox.errors import GuestError, SetupError
+from oeqa.barebox.errors import GuestError, SetupError, UsageError
 from oeqa.barebox.firmware import Firmware
 from oeqa.barebox.machine import Machine
 from oeqa.barebox.process import RunFolder
+from oeqa.barebox.starter import Nested
 from oeqa.barebox.target import DISK_SIZE, Target
+from oeqa.barebox.variant import Variant
 
-from . import common
+from . import common, terminal
 
 NAME = "run"
 HELP = "start a bootloader and hand over its prompt; Ctrl-A X ends QEMU"
@@ -26,8 +28,10 @@ EXAMPLES = """\
   barebox-virt run qemuarm64-barebox --firmware images/barebox-dt-2nd.img
   barebox-virt run qemuriscv64-barebox --bootloader u-boot
   barebox-virt run qemux86-64-barebox --firmware barebox.efi --gdb    wait for gdb on localhost:1234
+  barebox-virt run qemuarm64-barebox --firmware FILE --accel nested   with KVM, in an emulated host
   barebox-virt run qemuarm64-barebox --firmware FILE --dry-run        print what would run, start nothing"""
 GDB = ["-s", "-S"]
+START_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +78,37 @@ def _print(m: Machine, files: qemu.Files, command: list[str]) -> None:
     print(shlex.join(command))
 
 
+def _in_host(arguments: argparse.Namespace, m: Machine, firmware: Firmware) -> int:
+    """Run in a KVM host, with the console on this terminal."""
+    for option, given in (("--files", arguments.files), ("--gdb", arguments.gdb)):
+        if given:
+            raise UsageError(f"{option} is not possible with --accel nested: QEMU runs in the KVM host")
+    host = common.find_kvm_host(arguments, m)
+    assert host is not None
+    folder = RunFolder()
+    files = qemu.Files(folder.path)
+    starter = Nested(m, firmware, host)
+    try:
+        if arguments.dry_run:
+            print("\n".join(shlex.join(line) for line in starter.commands(folder.path)))
+            return 0
+        _prepare(m, files)
+        running = starter.start("nested", folder, folder.path / f"{m.name}.qemu.log", START_SECONDS, Variant())
+        terminal.connect(running.console)
+        running.kill()
+        print(running.said(), file=sys.stderr)
+    finally:
+        starter.stop()
+        folder.close()
+    return 0
+
+
 def run(arguments: argparse.Namespace) -> int:  # noqa: RET503 - execv does not return
     """Become QEMU, or print how."""
     m = common.find_machine(arguments)
     firmware = common.find_firmware(arguments, m)
+    if arguments.accel == "nested":
+        return _in_host(arguments, m, firmware)
     program = qemu.find(m)
     accelerator = _accelerator(arguments, m, firmware, program)
     folder = None

@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
     parser.add_argument("--results", type=Path, metavar="DIR", help=where)
     boot = f"deadline from a start to the prompt (default: {BOOT_SECONDS:g})"
-    parser.add_argument("--boot-seconds", type=_seconds, default=BOOT_SECONDS, metavar="S", help=boot)
+    parser.add_argument("--boot-seconds", type=seconds, default=BOOT_SECONDS, metavar="S", help=boot)
     silence = f"a busy guest that says nothing for so long is taken for dead (default: {SILENCE_SECONDS:g})"
-    parser.add_argument("--silence-seconds", type=_seconds, default=SILENCE_SECONDS, metavar="S", help=silence)
+    parser.add_argument("--silence-seconds", type=seconds, default=SILENCE_SECONDS, metavar="S", help=silence)
     parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run everything N times")
 
 
@@ -51,14 +51,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An option's value that is a number of seconds."""
     try:
-        seconds = float(text)
+        value = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 86400:
+        value = 0.0
+    if not 0 < value < 86400:
         raise argparse.ArgumentTypeError(f"{text!r}; seconds are expected, more than 0 and less than a day")
-    return seconds
+    return value
 
 
 def load_cases(arguments: argparse.Namespace) -> list[BootloaderTestCase]:
@@ -101,6 +102,7 @@ def once(
         boot_seconds=arguments.boot_seconds,
         silence_seconds=arguments.silence_seconds,
         slow=arguments.slow,
+        host=common.find_kvm_host(arguments, m),
     ) as target:
         with progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases)) as shown:
             try:
