@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from oeqa.barebox.errors import BareboxError, GuestError
 
-from . import doctor, hazards, kvm_host, machines, quickstart, run, test
+from . import compare, doctor, hazards, kvm_host, machines, quickstart, run, test
 
-SUBCOMMANDS = (quickstart, doctor, machines, run, test, hazards, kvm_host)
+SUBCOMMANDS = (quickstart, doctor, machines, run, test, compare, hazards, kvm_host)
 DESCRIPTION = """\
 Build, boot and test bootloaders in QEMU.
 
