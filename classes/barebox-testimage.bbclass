@@ -20,8 +20,13 @@ barebox_block barebox_filesystems barebox_flash barebox_environment barebox_stat
 barebox_reset"
 
 BAREBOX_ACCEL[doc] = "Accelerator of barebox-virt's tests. auto, the default: KVM where a guest really runs with it, \
-TCG otherwise, with the reason in the results. kvm: fails where it cannot be had. tcg: emulation."
+TCG otherwise, with the reason in the results. kvm: fails where it cannot be had. tcg: emulation. nested: KVM in a host \
+that QEMU emulates with virtualisation extensions; its image is made of Debian's packages on first use."
 BAREBOX_ACCEL ?= "auto"
+
+BAREBOX_KVM_HOST[doc] = "Folder of the KVM host's image for the accelerator nested, as barebox-virt kvm-host build \
+makes it; empty: the one in ~/.cache/barebox-virt, which is built where it is missing."
+BAREBOX_KVM_HOST ?= ""
 
 BAREBOX_BOOT_SECONDS[doc] = "Deadline from QEMU's start to the bootloader's prompt, in seconds."
 BAREBOX_BOOT_SECONDS ?= "90"

@@ -16,6 +16,9 @@ from oeqa.utils.metadata import get_layers
 
 from oeqa.barebox import firmware, known_issues, qemu, results
 from oeqa.barebox.errors import BareboxError, GuestError
+from oeqa.barebox.nested import description as kvm_hosts
+from oeqa.barebox.nested import image
+from oeqa.barebox.nested.host import Host
 from oeqa.barebox.target import Target
 
 WORDS = ["--quiet", "slirp", "nonetwork", "nographic"]
@@ -64,7 +67,27 @@ def runqemu(description, sysroot, binaries):
     return launch, {**os.environ, "TERM": "dumb", "PATH": binaries, "OECORE_NATIVE_SYSROOT": sysroot}
 
 
-def make_target(d):
+def kvm_host(d, machine, binaries, env, logger):
+    """The KVM host for the accelerator nested; its image is built where it is missing. None for other accelerators."""
+    if d.getVar("BAREBOX_ACCEL") != "nested":
+        return None
+    host = kvm_hosts.find(machine.arch, [firmware.Path(p) for p in d.getVar("BBPATH").split(":")])
+    binary = bb.utils.which(binaries, host.qemu.binary) or host.qemu.binary
+    program = qemu.find_for(host.qemu, "the KVM host %s" % host.name, firmware.Path(binary))
+    if d.getVar("BAREBOX_KVM_HOST"):
+        made = image.load(firmware.Path(d.getVar("BAREBOX_KVM_HOST")), host)
+    else:
+        told = {}
+
+        def progress(what, percent):
+            if told.setdefault(what, percent) == percent:
+                logger.info("KVM host for %s: %s", host.name, what)
+
+        made = image.Cache(image.cache_folder(), progress, binaries).get(host)
+    return Host(host, made, program, env)
+
+
+def make_target(d, logger):
     """The library's target for the deployed firmware."""
     name = "%s.barebox-test.json" % d.getVar("BAREBOX_TEST_NAME")
     description = os.path.join(d.getVar("DEPLOY_DIR_IMAGE"), name)
@@ -85,6 +108,7 @@ def make_target(d):
         launch=launch,
         known_issues=known_issues.load(firmware.Path(p) for p in paths if os.path.exists(p)),
         env=env,
+        host=kvm_host(d, machine, binaries, env, logger),
         boot_seconds=float(d.getVar("BAREBOX_BOOT_SECONDS")),
         silence_seconds=float(d.getVar("BAREBOX_SILENCE_SECONDS")),
         slow=bb.utils.to_boolean(d.getVar("BAREBOX_TEST_SLOW")),
@@ -125,7 +149,7 @@ def testimage(d):
     logger = make_logger_bitbake_compatible(logging.getLogger("BitBake"))
     started = time.time()
     try:
-        library = make_target(d)
+        library = make_target(d, logger)
     except BareboxError as error:
         bb.fatal(str(error))
     target = OERuntimeTestContextExecutor.getTarget(d.getVar("TEST_TARGET"), logger, None, None, barebox=library)
