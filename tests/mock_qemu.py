@@ -18,6 +18,7 @@ BANNER = "\r\n\r\nbarebox 2026.06.1 #1 Mon Jan 1 00:00:00 UTC 2026\r\n\r\n\r\nBo
 PROMPT = "\x1b[1;32mbarebox@\x1b[1;36mARM QEMU virt64:/\x1b[0m "
 MODELS = ("virtio-blk-device", "virtio-blk-pci", "virtio-net-device", "virtio-net-pci", "virtio-rng-device")
 LIFE_SECONDS = 60
+ANSWERS = {"query-status": {"status": "running"}, "query-migrate": {"status": "failed"}}
 
 
 class Guest:
@@ -167,7 +168,7 @@ class Monitor:
 
     def _serve(self):
         for request in self._requests():
-            answer = {"return": {"status": "running"} if request["execute"] == "query-status" else {}}
+            answer = {"return": ANSWERS.get(request["execute"], {})}
             self._send({**answer, **({"id": request["id"]} if "id" in request else {})})
             self.agreed.set()
             if request["execute"] == "quit":
