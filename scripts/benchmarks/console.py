@@ -34,6 +34,7 @@ from barebox_virt.main import guarded  # noqa: E402
 from oeqa.barebox import qemu  # noqa: E402
 from oeqa.barebox.process import Pipes, RunFolder  # noqa: E402
 from oeqa.barebox.target import Target  # noqa: E402
+from oeqa.barebox.variant import Variant  # noqa: E402
 
 HINT = {"barebox": b"Hit ", "u-boot": b"Hit any key"}
 PROMPT = {"barebox": b"barebox@", "u-boot": b"=> "}
@@ -75,14 +76,16 @@ class Bare:
 def bare(target: Target, commands: int, run_folder: RunFolder) -> tuple[float, float]:
     """Seconds to the prompt and for one command, by the bare reader."""
     folder = run_folder.path
-    extra = qemu.device_args(target.machine, target.firmware.bootloader, target.program, target.files)
+    m, firmware = target.machine, target.firmware
+    extra = qemu.firmware_args(m, firmware, None)
+    extra += qemu.device_args(m, firmware.bootloader, target.program, target.files, Variant())
     extra += qemu.io_args(folder / "console", folder / "qmp")
-    command = qemu.command(target.machine, target.firmware, target.program, target.accelerator.name, extra)
+    command = qemu.command(m, target.program, target.accelerator.name, extra)
     with socket.socket(socket.AF_UNIX) as monitor:
         monitor.bind(str(folder / "qmp"))
         monitor.listen()
         pipes = Pipes(folder / "console")
-        reader = Bare(pipes, target.firmware.bootloader)
+        reader = Bare(pipes, firmware.bootloader)
         started = time.monotonic()
         null = subprocess.DEVNULL
         with subprocess.Popen(command, stdin=null, stdout=null, start_new_session=True) as process:
