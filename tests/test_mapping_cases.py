@@ -22,12 +22,13 @@ DESC, AVAIL, USED, BUFFER, INDIRECT, CONTROL, FRAME = (page << 12 for page in ra
 class FakeTarget(Target):
     """A barebox with one disk and one queue, in which the pages in ``uncached`` are Device memory."""
 
+    program = type("P", (), {"lacks": lambda *_: False, "version": "7.2"})()
+
     def __init__(self, uncached=(), flags=0, elements=1):
         m = machine.load(LAYER / "conf/machines/qemuarm64-barebox.json")
         kept = [d for d in m.devices if d.id in ("disk0", "display0")]
         self.machine = dataclasses.replace(m, devices=tuple(kept))
         self.firmware = Firmware("barebox", Path("/x"), version="2026.06.1", patches=())
-        self.program = type("P", (), {"lacks": lambda *_: False, "version": "7.2"})()
         self.accelerator = type("A", (), {"name": "tcg"})()
         self.known_issues, self.boots = (), []
         self.symbols = {"CMD_ARM_MMUINFO", "QEMU_FW_CFG", "DRIVER_VIDEO_RAMFB", "VIRTIO_MMIO", "VIRTIO_BLK"}
