@@ -4,6 +4,7 @@
 import dataclasses
 import io
 import os
+import shutil
 import signal
 import stat
 import struct
@@ -296,6 +297,29 @@ def test_no_mirror(tmp_path):
         pytest.skip(str(error))
     with pytest.raises(SetupError, match="no package lists of Debian trixie: E: "):
         private.packages(quiet)
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is not installed")
+def test_apt_does_not_outlive_a_killed_build(tmp_path):
+    for name in ("apt-get", "apt-cache", "apt-config", "dpkg-deb"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n[ $1 = dump ] || touch {tmp_path}/started; exec sleep 61.25\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "apt-config").write_text("#!/bin/sh\n")
+    script = tmp_path / "build.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(LAYER / 'lib')!r})\nfrom pathlib import Path\n"
+        "from oeqa.barebox.nested import description, image\n"
+        f"host = description.find('aarch64', [Path({str(LAYER)!r})])\n"
+        f"image.Cache(Path({str(tmp_path / 'cache')!r}), print).get(host)\n"
+    )
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    build = subprocess.Popen([sys.executable, script], env=env, stdout=subprocess.DEVNULL)
+    wait_until((tmp_path / "started").exists)
+    build.kill()
+    build.wait()
+    wait_until(
+        lambda: "sleep 61.25" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    )
 
 
 # Hosts, by a mock

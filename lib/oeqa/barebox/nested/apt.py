@@ -159,8 +159,13 @@ class Apt:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PATH": self._path, "APT_CONFIG": str(self._folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
 
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        """A command that does not outlive this process."""
+        guard = shutil.which("setpriv", path=self._path)
+        return [*([guard, "--pdeathsig", "KILL"] if guard else []), self._program(program), *arguments]
+
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._program(program), *arguments]
+        command = self._command(program, *arguments)
         return subprocess.run(
             command, env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
@@ -181,7 +186,7 @@ class Apt:
         progress(what, 0)
         read, write = os.pipe()
         install = ["install", "--download-only", "--yes", "-q", "-o", f"APT::Status-Fd={write}"]
-        command = [self._program("apt-get"), *install, *self._debian.packages]
+        command = self._command("apt-get", *install, *self._debian.packages)
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, env=self._environment(), text=True, pass_fds=[write], **pipes) as process:  # type: ignore[call-overload]
             os.close(write)
@@ -197,7 +202,7 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
     """apt's own words, its errors first."""
     lines = [x.strip() for x in done.stderr.splitlines() if x.strip()]
     errors = [x for x in lines if x.startswith("E:")] or lines
-    return " ".join(errors[:2]) or f"{Path(done.args[0]).name} ended with status {done.returncode}"
+    return " ".join(errors[:2]) or f"apt ended with status {done.returncode}"
 
 
 def _digest(file: Path) -> str:
