@@ -114,10 +114,12 @@ def barebox_test_patches(d):
 
 def barebox_test_source(d):
     """Version and commit of the source. In a git tree, whoever checked it out, only git knows the commit, and the
-    version is what the build makes of it; a tarball is named after the tag that it was made from."""
+    version is what the build makes of it; a tarball is named after the tag that it was made from. What follows a +
+    in PV is the packager's own."""
     tree = d.expand('${S}/.git')
     if not os.path.exists(tree):
-        return d.getVar('PV'), 'v' + d.getVar('PV')
+        version = d.getVar('PV').partition('+')[0]
+        return version, 'v' + version
     return '', bb.process.run(['git', '--git-dir', tree, 'rev-parse', 'HEAD'])[0].strip()
 
 def barebox_test_facts(d):
@@ -140,6 +142,8 @@ def barebox_test_facts(d):
 
 do_deploy[postfuncs] += "barebox_test_deploy"
 do_deploy[vardeps] += "BAREBOX_TEST_BOOTLOADER BAREBOX_TEST_NAME BAREBOX_TEST_CONFIG BAREBOX_TEST_ELF BAREBOX_TEST_PBL BAREBOX_TEST_BIOS"
+# Another version of this layer may write another description.
+do_deploy[file-checksums] += "${@bb.utils.which(d.getVar('BBPATH'), 'lib/oeqa/barebox/deploy.py')}:True"
 do_deploy[file-checksums] += "${@d.getVar('BAREBOX_MACHINE_DESCRIPTION') and d.getVar('BAREBOX_MACHINE_DESCRIPTION') + ':True'}"
 
 python do_testimage() {
