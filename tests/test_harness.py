@@ -116,7 +116,7 @@ class Run:
 
     def left(self):
         """Processes and temporary files of ours."""
-        processes = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
+        processes = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
         ours = [x for x in processes if str(self.place) in x and "barebox-virt test" not in x]
         return ours + [str(p) for p in (self.place / "tmp").iterdir()]
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+TEST_SUITES:append:otter = " otter_pond"

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""The third circle: real BitBake and oe-core build real barebox, and do_testimage tests it. What they build from is
+given by environment variables, see bitbake_build.py; without them these tests are skipped by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bitbake_build
+from barebox_virt import describe, sources
+from bitbake_build import Build, Place
+from conftest import LAYER
+
+pytestmark = pytest.mark.timeout(3600)
+MACHINES = [path.stem for path in describe.sources(LAYER)]
+QUICK = "qemuriscv64-barebox"  # the one that is built soonest
+SHORT = 'TEST_SUITES = "barebox_shell"'
+GOOD = {"PASSED", "SKIPPED", "EXPECTEDFAIL"}
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    try:
+        yield from bitbake_build.find_place()
+    except bitbake_build.Absent as absent:
+        bitbake_build.skip(absent)
+
+
+@pytest.fixture(scope="module")
+def build(place: Place) -> Build:
+    return Build(place, "host-toolchain")
+
+
+@pytest.fixture(scope="module")
+def foreign(place: Place) -> Build:
+    return Build(place, "foreign", bitbake_build.layer(place, "meta-otter"))
+
+
+# From source to verdict
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_machine_from_source_to_verdict(build: Build, machine: str) -> None:
+    done = build.testimage(machine)
+    assert done.status == 0, done.end
+    assert {case["status"] for case in done.result.values()} <= GOOD
+    assert len(done.of("PASSED")) > 30
+    c = done.configuration
+    assert (c["MACHINE"], c["TEST_TYPE"], c["BOOTLOADER"]) == (machine, "runtime", "barebox")
+    assert (c["BOOTLOADER_VERSION"], c["BOOTLOADER_COMMIT"]) == (
+        sources.release().version,
+        f"v{sources.release().version}",
+    )
+    assert c["ACCELERATOR"] == "kvm" or c["ACCELERATOR_REASON"].startswith("no kvm: ")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", c["QEMU_VERSION"])
+    assert c["BOOT_SECONDS"] > 0
+    for case, reason in done.of("SKIPPED").items():
+        assert f"skipped: {case}: {reason}" in done.output
+    assert build.left() == {}
+
+
+def test_results_are_read_by_resulttool(build: Build) -> None:
+    done = build.testimage(QUICK, SHORT)
+    folder = build.folder / "results"
+    report = build.must("resulttool", "report", str(folder))
+    assert re.search(rf"barebox-\w+_{QUICK}_\d+ *\| *{len(done.of('PASSED'))} \(.*\| *0 \(0%\)", report), report
+    build.must("resulttool", "junit", str(folder / "testresults.json"), "-j", str(folder / "junit.xml"))
+    names = {case.get("name") for case in ElementTree.parse(folder / "junit.xml").iter("testcase")}
+    assert names == set(done.result)
+
+
+def test_second_run_builds_nothing(build: Build) -> None:
+    build.testimage(QUICK, SHORT)
+    done = build.testimage(QUICK, SHORT)
+    match = re.search(r"Attempted (\d+) tasks of which (\d+) didn't need to be rerun", done.output)
+    assert match is not None, done.end
+    assert int(match[1]) - int(match[2]) == 1, "only do_testimage runs each time"
+
+
+def test_work_directory_may_go(build: Build) -> None:
+    build.testimage(QUICK, SHORT)
+    build.configure('INHERIT += "rm_work"')
+    build.must("bitbake", "barebox", "-c", "rm_work", MACHINE=QUICK)
+    done = build.testimage(QUICK, SHORT + '\nINHERIT += "rm_work"')
+    assert done.status == 0, done.end
+    assert "do_compile: Started" not in done.output, "it was built again"
+
+
+def test_two_machines_at_once(build: Build) -> None:
+    machines = {"riscv": "qemuriscv64-barebox", "x86": "qemux86-64-barebox"}
+    (build.folder / "conf/multiconfig").mkdir(exist_ok=True)
+    for name, machine in machines.items():
+        (build.folder / f"conf/multiconfig/{name}.conf").write_text(f'MACHINE = "{machine}"\n', encoding="utf-8")
+    recipes = [f"mc:{name}:barebox" for name in machines]
+    done = build.testimage(QUICK, f'{SHORT}\nBBMULTICONFIG = "{" ".join(machines)}"', *recipes)
+    assert done.status == 0, done.end
+    results = build.results()
+    assert set(results) == set(machines.values())
+    for entry in results.values():
+        assert {case["status"] for case in entry["result"].values()} <= GOOD
+
+
+def test_upstream_state_shows_known_issues(build: Build) -> None:
+    machine = "qemux86-64-barebox"
+    done = build.testimage(machine, 'BAREBOX_VIRT_PATCHES = "0"')
+    assert done.status == 0, done.end
+    issues = json.loads((LAYER / "conf/known-issues.json").read_text(encoding="utf-8"))["issues"]
+    mended = [i for i in issues if machine in i["machines"] and i.get("patch") and not i.get("accelerators")]
+    assert mended, "no patch is for this machine"
+    for issue in mended:
+        for pattern in issue["cases"]:
+            module, _, rest = pattern.partition(".")
+            cases = [c for c in done.result if re.fullmatch(f"{module}\\.{rest.replace('*', '.*')}", c)]
+            assert cases, pattern
+            assert set(cases) <= set(done.of("EXPECTEDFAIL", "SKIPPED")), issue["id"]
+    for case, log in done.of("EXPECTEDFAIL").items():
+        issue_id = re.search(r"known issue (\S+):", log)[1]  # type: ignore[index]
+        assert f"known issue {issue_id}: {case}: " in done.output
+    assert done.configuration["BOOTLOADER_PATCHES"] == []
+
+
+def test_broken_driver_is_red_and_explained(place: Place) -> None:
+    build = Build(place, "broken", bitbake_build.layer(place, "meta-broken"))
+    done = build.testimage(QUICK, 'TEST_SUITES = "barebox_boot barebox_virtio"')
+    assert done.status == 1
+    assert set(done.of("FAILED", "ERROR")) == {
+        f"barebox_virtio.BlockTest.test_{t}" for t in ("read", "write", "persists")
+    }
+    log = done.of("FAILED")["barebox_virtio.BlockTest.test_read"]
+    assert "disk0 (virtio-blk-device): " in log
+    assert "guest and host differ" in log
+    assert "FAILED: barebox_virtio.BlockTest.test_read: A whole disk reads as the host has it." in done.output
+    assert re.search(
+        rf"ERROR: barebox\S* do_testimage: barebox \S+ on {QUICK}, QEMU .*: 3 of \d+ cases failed", done.output
+    )
+
+
+# A layer of somebody else's
+
+
+def test_foreign_machine_and_cases(foreign: Build) -> None:
+    done = foreign.testimage("otter")
+    assert done.status == 0, done.end
+    assert "otter_pond.PondTest.test_deep" in done.of("PASSED")
+    assert list(done.of("EXPECTEDFAIL")) == ["otter_pond.PondTest.test_frozen"]
+    assert "known issue pond-does-not-freeze: otter_pond.PondTest.test_frozen: The pond does not freeze" in done.output
+    assert done.configuration["RECIPE"] == f"barebox_{sources.release().version}.bb"
+
+
+def test_foreign_recipe_outside_of_the_family(foreign: Build) -> None:
+    done = foreign.testimage("beaver")
+    assert done.status == 0, done.end
+    assert done.configuration["RECIPE"] == f"barebox_{sources.release().version}+beaver.bb"
+    assert {name for name in done.result if name.startswith("otter")} == {"otter_pond.PondTest.test_deep"}
+    assert "FileTest" in " ".join(done.of("PASSED"))
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('BAREBOX_ACCEL = "kvm"', "KVM was asked for and cannot be had: the host is"),
+        ('BAREBOX_ACCEL = "hvf"', "unknown accelerator 'hvf'; allowed: auto, kvm"),
+        ('TEST_SUITES = "barebox_boot barebox_bot"', "TEST_SUITES names no module in "),
+        ('TEST_SUITES = "barebox_boot.NoSuchTest"', "TEST_SUITES names no case: barebox_boot.NoSuchTest"),
+        ('TEST_LOG_DIR = "/dev/null/logs"', "Name a folder that can be written"),
+    ],
+)
+def test_bad_settings_are_named(build: Build, settings: str, words: str) -> None:
+    if "kvm" in settings and os.uname().machine == "riscv64":
+        pytest.skip("this host may have KVM for riscv64")
+    done = build.testimage(QUICK, settings)
+    assert done.status == 1
+    assert words in done.output
+    assert "Traceback" not in done.output, done.end
+
+
+def test_missing_python_package_is_named(build: Build) -> None:
+    build.configure("")
+    system = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+    if build.place.run("python3", "-c", "import qemu.qmp, pexpect", PATH=system).returncode == 0:
+        pytest.skip("this host's own Python has qemu.qmp and pexpect")
+    done = build.run("bitbake", "barebox", "-c", "testimage", MACHINE=QUICK, PATH=system)
+    assert done.returncode == 1
+    assert re.search(r"pip install -r \S+/lib/oeqa/barebox/requirements.txt", done.stdout), done.stdout
+
+
+def test_missing_program_is_named_with_its_package(build: Build) -> None:
+    programs = build.place.folder / "without-lzop"
+    programs.mkdir(exist_ok=True)
+    for folder in ("/usr/sbin", "/usr/bin", "/usr/local/bin"):
+        for program in Path(folder).iterdir():
+            link = programs / program.name
+            if program.name != "lzop" and not link.is_symlink():
+                link.symlink_to(program)
+    path = f"{build.place.folder}/venv/bin:{programs}"
+    done = build.run("bitbake", "barebox", "-c", "testimage", MACHINE=QUICK, PATH=path)
+    assert done.returncode == 1
+    assert "this host lacks:\n  lzop (package lzop)" in done.stdout
+    assert "Install them: sudo " in done.stdout
+    assert "Traceback" not in done.stdout
+    assert build.run("bitbake-config-build", "list-fragments", PATH=path).returncode == 0, "the fragment is in the way"
+
+
+# How it ends
+
+
+def _start_and_wait(build: Build) -> subprocess.Popen[str]:
+    """A testimage whose machine has been started."""
+    build.configure('TEST_SUITES = "otter_slow"\nBB_SERVER_TIMEOUT = "0"')
+    command = build.place.command(*build.script("bitbake", "barebox", "-c", "testimage"))
+    env = build.place.environment({"MACHINE": "otter"})
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, env=env, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 300
+    while not any("qmp,mode=control" in command for command in build.left().values()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no QEMU was started"
+        time.sleep(0.1)
+    return process  # type: ignore[no-any-return]
+
+
+def _wait_for_nothing(build: Build) -> None:
+    deadline = time.monotonic() + 60
+    while (left := build.left()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert left == {}
+
+
+def test_ctrl_c_leaves_nothing(foreign: Build) -> None:
+    process = _start_and_wait(foreign)
+    for _ in range(2):  # the first waits for the task that runs, the second ends it
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in output, output
+    _wait_for_nothing(foreign)
+
+
+def test_killed_worker_leaves_nothing(foreign: Build) -> None:
+    process = _start_and_wait(foreign)
+    for pid, command in foreign.left().items():  # the worker and the task, which is its child
+        if "bitbake-worker" in command:
+            os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=120)
+    _wait_for_nothing(foreign)
+
+
+# Without the fragment
+
+
+def test_plan_without_the_fragment(place: Place) -> None:
+    build = Build(place, "oe-toolchain", fragment=False)
+    plan = build.must("bitbake", "-n", "barebox", MACHINE="qemuarm64-barebox")
+    assert re.search(r"gcc-cross_\S+\.bb:do_compile\)", plan), "oe-core's own cross-compiler is not planned"
+    build.must("bitbake", "-n", "core-image-minimal", MACHINE="qemuarm64-barebox")
