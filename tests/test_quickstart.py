@@ -250,6 +250,20 @@ def test_interrupt_ends_bitbake(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_a_bitbake_that_hangs_is_killed_with_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bitbake, "END_SECONDS", (0.2, 0.2))
+    task = f"setsid sh -c 'echo $$ > {tmp_path}/task; exec sleep 60'"
+    body = f"trap '' INT; echo $$ > {tmp_path}/build/bitbake.lock; {task} & while :; do sleep 1; done"
+    mock_build(tmp_path, body)
+    process = subprocess.Popen([str(tmp_path / "bin/bitbake"), "-R", "x"], start_new_session=True, text=True)
+    while not (tmp_path / "task").exists() or not (tmp_path / "task").read_text(encoding="utf-8").strip():
+        time.sleep(0.05)
+    bitbake._end(process, tmp_path / "build/bitbake.lock")
+    task_id = (tmp_path / "task").read_text(encoding="utf-8").strip()
+    stat = Path(f"/proc/{task_id}/stat")
+    assert not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+
+
 # The table
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from .host import LOCALE
 from .workspace import tail
 
-END_SECONDS = 20.0
+END_SECONDS = (3.0, 60.0)
 SETTINGS = """\
 # Settings of one run of quickstart.
 OEQA_JSON_RESULT_DIR = "{results}"
@@ -107,17 +107,33 @@ def _copied(process: subprocess.Popen[str], log: object) -> Iterator[str]:
 
 
 def _end(process: subprocess.Popen[str], lock: Path) -> None:
-    """Interrupt BitBake as Ctrl-C would, so that it ends its tasks; where it hangs, kill it with its server."""
-    for number in (signal.SIGINT, signal.SIGINT):
+    """Interrupt BitBake twice, as by Ctrl-C, so that it ends its tasks at once; where it hangs, kill it with them."""
+    for seconds in END_SECONDS:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(process.pid, number)
-            process.wait(END_SECONDS)
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(seconds)
             return
     with contextlib.suppress(OSError, ValueError, IndexError):
-        os.killpg(os.getpgid(int(lock.read_text(encoding="utf-8").split()[0])), signal.SIGKILL)
+        server = int(lock.read_text(encoding="utf-8").split()[0])
+        for pid in [*_descendants(server), server]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _descendants(ancestor: int) -> list[int]:
+    """The children of a process, their children and so on; BitBake's tasks have sessions of their own."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, parent = int(stat.parent.name), int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(pid)
+    found = list(children.get(ancestor, []))
+    for pid in found:  # grows while it is read
+        found += children.get(pid, [])
+    return found
 
 
 def stamp() -> str:
