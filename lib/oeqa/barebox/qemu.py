@@ -65,6 +65,10 @@ class Files:
         """Where QEMU writes its device tree when it is asked to."""
         return self.folder / "qemu.dtb"
 
+    def memory(self) -> Path:
+        """Where QEMU writes a part of the guest's memory when it is asked to."""
+        return self.folder / "memory.bin"
+
     def folders(self, machine: Machine) -> list[Path]:
         """The folders that have to exist before QEMU starts."""
         return [self.tftp(), *(self.share(d) for d in machine.devices if d.kind == "9p")]

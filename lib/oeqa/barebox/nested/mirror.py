@@ -106,5 +106,8 @@ class MirroredFiles(qemu.Files):
     def device_tree(self) -> Path:
         return self._pulled(super().device_tree())
 
+    def memory(self) -> Path:
+        return self._pulled(super().memory())
+
     def _pulled(self, path: Path) -> Path:
         return self.mirror.pull(path) if self.mirror else path
