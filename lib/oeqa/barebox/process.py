@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from .deadline import Deadline
 from .errors import SetupError
 from .qmp import Qmp
 
@@ -199,6 +200,7 @@ class Process(Running):
     def cut(self) -> None:
         _signal_group(self._process.pid, signal.SIGKILL)
         self._process.wait(QUIT_SECONDS)
+        _wait_for_group(self._process.pid)
 
     def kill(self) -> None:
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
@@ -210,6 +212,7 @@ class Process(Running):
             except subprocess.TimeoutExpired:
                 continue
         _signal_group(self._process.pid, signal.SIGKILL)
+        _wait_for_group(self._process.pid)
         self._folder.guard(None)
         self._free()
 
@@ -222,3 +225,13 @@ class Process(Running):
 def _signal_group(group: int, signal_number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal_number)
+
+
+def _wait_for_group(group: int) -> None:
+    """Wait until nobody is left in a process group that was killed. Who is waited for may be runqemu alone, whose QEMU
+    still holds the disks' locks for a moment."""
+    deadline = Deadline(QUIT_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        while not deadline.expired:
+            os.killpg(group, 0)
+            time.sleep(0.002)
