@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import struct
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,9 @@ class FakeTarget(Target):
         self.asked.append(int(rest, 16))
         return [f"PAR result for {rest}:", DEVICE if int(rest, 16) in self.uncached else CACHED]
 
-    def do_md(self, _):
-        return [
-            f"{DESC:08x}: {INDIRECT:016x} {self.flags << 32 | 0x40:016x}          ....",
-            f"{0:08x}: {0:016x} {0:016x}",
-        ]
+    def memory(self, address, length):
+        assert address == DESC
+        return struct.pack("<QIHH", INDIRECT, 0x40, self.flags, 0).ljust(length, b"\0")
 
     def do_echo(self, _):
         return ["[0]"]
