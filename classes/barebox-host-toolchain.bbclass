@@ -7,7 +7,7 @@
 #   bitbake-config-build enable-fragment barebox-virt/host-toolchain
 #   bitbake barebox -c testimage
 #
-# It ends at do_deploy and do_testimage: packaging would need pseudo and rpm.
+# It ends at do_deploy and do_testimage: installing and packaging would need pseudo and rpm.
 
 BAREBOX_HOST_TRIPLET[doc] = "What the names of the host's cross-compiler and binutils start with, without the last dash."
 BAREBOX_HOST_TRIPLET ?= "${TARGET_ARCH}-linux-gnu"
@@ -38,6 +38,17 @@ PATCHTOOL:pn-barebox = "patch"
 # The host's libraries for the programs that run during the build, by the host's
 # pkg-config: without the paths that the pkgconfig class exports for the target.
 EXTRA_OEMAKE:append:pn-barebox = " PKG_CONFIG='env -u PKG_CONFIG_PATH -u PKG_CONFIG_LIBDIR -u PKG_CONFIG_SYSROOT_DIR pkg-config'"
+
+# deltask as such would be for every recipe, since this class is inherited everywhere.
+# nooelint: oelint.task.noanonpython
+python () {
+    if d.getVar('PN') != 'barebox':
+        return
+    for task in ('install', 'populate_sysroot', 'package', 'packagedata', 'package_qa', 'package_write_deb',
+                 'package_write_ipk', 'package_write_rpm'):
+        bb.build.deltask('do_' + task, d)
+        bb.build.deltask('do_%s_setscene' % task, d)
+}
 
 python barebox_host_check() {
     import json
