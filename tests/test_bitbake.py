@@ -4,6 +4,7 @@ given by environment variables, see bitbake_build.py; without them these tests a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -85,6 +86,14 @@ def test_second_run_builds_nothing(build: Build) -> None:
     match = re.search(r"Attempted (\d+) tasks of which (\d+) didn't need to be rerun", done.output)
     assert match is not None, done.end
     assert int(match[1]) - int(match[2]) == 1, "only do_testimage runs each time"
+
+
+def test_whole_recipe_ends_at_deploy(build: Build) -> None:
+    build.configure("")
+    done = build.must("bitbake", "barebox", MACHINE=QUICK)
+    tasks = re.findall(r"barebox_\S+:do_(\w+)\)", done)
+    assert tasks[-1] == "build", done
+    assert not [t for t in tasks if t.startswith(("package", "populate", "install"))]
 
 
 def test_work_directory_may_go(build: Build) -> None:
@@ -217,19 +226,33 @@ def test_missing_program_is_named_with_its_package(build: Build) -> None:
 # How it ends
 
 
-def _start_and_wait(build: Build) -> subprocess.Popen[str]:
-    """A testimage whose machine has been started."""
-    build.configure('TEST_SUITES = "otter_slow"\nBB_SERVER_TIMEOUT = "0"')
+@contextlib.contextmanager
+def _testing(build: Build) -> Iterator[subprocess.Popen[str]]:
+    """BitBake in a testimage whose machine has been started. Nothing is left after the block, whatever it did."""
+    build.configure('TEST_SUITES = "otter_slow"')
     command = build.place.command(*build.script("bitbake", "barebox", "-c", "testimage"))
     env = build.place.environment({"MACHINE": "otter"})
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, env=env, start_new_session=True, **pipes)  # type: ignore[call-overload]
-    deadline = time.monotonic() + 300
-    while not any("qmp,mode=control" in command for command in build.left().values()):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "no QEMU was started"
-        time.sleep(0.1)
-    return process  # type: ignore[no-any-return]
+    process = subprocess.Popen(  # type: ignore[call-overload]
+        command, env=env, start_new_session=True, preexec_fn=_heed_ctrl_c, **pipes
+    )
+    try:
+        deadline = time.monotonic() + 600
+        while not any("qmp,mode=control" in command for command in build.left().values()):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "no QEMU was started"
+            time.sleep(0.1)
+        yield process
+        _wait_for_nothing(build)
+    finally:
+        for pid in build.left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _heed_ctrl_c() -> None:
+    """A shell's background jobs ignore Ctrl-C, and the tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for_nothing(build: Build) -> None:
@@ -239,24 +262,30 @@ def _wait_for_nothing(build: Build) -> None:
     assert left == {}
 
 
-def test_ctrl_c_leaves_nothing(foreign: Build) -> None:
-    process = _start_and_wait(foreign)
-    for _ in range(2):  # the first waits for the task that runs, the second ends it
+def _press_ctrl_c(process: subprocess.Popen[str]) -> None:
+    """Until BitBake ends: when it is pressed once, BitBake waits for the task that runs."""
+    for _ in range(30):
         os.killpg(process.pid, signal.SIGINT)
-        time.sleep(1)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "Traceback" not in output, output
-    _wait_for_nothing(foreign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(3)
+            return
+    raise AssertionError("BitBake does not end")
+
+
+def test_ctrl_c_leaves_nothing(foreign: Build) -> None:
+    with _testing(foreign) as process:
+        _press_ctrl_c(process)
+        output, _ = process.communicate(timeout=10)
+        assert process.returncode != 0
+        assert "Traceback" not in output, output
 
 
 def test_killed_worker_leaves_nothing(foreign: Build) -> None:
-    process = _start_and_wait(foreign)
-    for pid, command in foreign.left().items():  # the worker and the task, which is its child
-        if "bitbake-worker" in command:
-            os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=120)
-    _wait_for_nothing(foreign)
+    with _testing(foreign) as process:
+        for pid, command in foreign.left().items():  # the worker and the task, which is its child
+            if "bitbake-worker" in command:
+                os.kill(pid, signal.SIGKILL)
+        process.communicate(timeout=120)
 
 
 # Without the fragment
