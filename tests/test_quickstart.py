@@ -144,6 +144,20 @@ def test_another_choice_of_sources_is_another_setup(tmp_path: Path) -> None:
 # The build user
 
 
+def test_setup_and_build_have_the_same_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that bitbake-setup leaves behind is the one that builds."""
+    bitbake_setup = tmp_path / "venv/bin/bitbake-setup"
+    bitbake_setup.parent.mkdir(parents=True)
+    bitbake_setup.write_text("#!/bin/sh\necho $PATH $LC_ALL > seen\n", encoding="utf-8")
+    bitbake_setup.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bitbake_setup.with_name("python3")))
+    with workspace.Workspace(tmp_path, None) as place, pytest.raises(SetupError, match="bitbake-setup failed"):
+        place.provide_setup({})
+    path, locale = (tmp_path / "seen").read_text(encoding="utf-8").split()
+    assert path.split(":")[0] == str(bitbake_setup.parent)
+    assert locale == "en_US.UTF-8"
+
+
 def test_who_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
     assert builduser.choose(None) == builduser.DEFAULT

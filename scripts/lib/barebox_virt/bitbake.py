@@ -9,13 +9,11 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .host import LOCALE
-from .workspace import tail
+from .workspace import tail, variables
 
 END_SECONDS = (3.0, 60.0)
 SETTINGS = """\
@@ -61,7 +59,7 @@ class BitBake:
             self._start = stream.tell()
             process = subprocess.Popen(
                 ["bash", "-c", script],
-                env=self._variables(machine),
+                env={**variables(self._setup), "MACHINE": machine},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -82,13 +80,6 @@ class BitBake:
         text = self.log.read_bytes()[self._start :].decode(errors="replace")
         errors = re.findall(r"ERROR: .*", text)[:5]
         return "\n  ".join(["BitBake failed:", *errors, f"log: {self.log}"]) if errors else tail(self.log)
-
-    def _variables(self, machine: str) -> dict[str, str]:
-        """Programs and Python packages of this very environment, and the locale that BitBake wants."""
-        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-        kept = {k: v for k, v in os.environ.items() if k not in ("LC_ALL", "PYTHONPATH")}
-        bitbake = str(self._setup / "layers/bitbake")
-        return {**kept, "PATH": path, "MACHINE": machine, "LC_ALL": LOCALE, "BITBAKEDIR": bitbake}
 
     def _show(self, machine: str, line: str) -> None:
         if match := TASK.match(line):

@@ -17,6 +17,7 @@ from pathlib import Path
 from oeqa.barebox.errors import SetupError, UsageError
 
 from . import LAYER, sources
+from .host import LOCALE
 
 CONFIGURATION = "host-toolchain"
 COMPLETE = "complete"
@@ -99,9 +100,10 @@ class Workspace:
             if name in local:
                 command += ["-L", name, str(self._tree(name, local[name]))]
         command += [str(sources.SETUP), CONFIGURATION]
-        env = {**os.environ, "BITBAKEDIR": str(setup / "layers/bitbake")}
         with log.open("w", encoding="utf-8") as stream:
-            status = subprocess.call(command, cwd=self.path, env=env, stdout=stream, stderr=subprocess.STDOUT)
+            status = subprocess.call(
+                command, cwd=self.path, env=variables(setup), stdout=stream, stderr=subprocess.STDOUT
+            )
         if status or not (setup / "build/init-build-env").exists():
             raise SetupError(f"bitbake-setup failed:\n{tail(log)}\nlog: {log}")
 
@@ -122,6 +124,14 @@ class Workspace:
             archive.unlink()
             draft.rename(tree)
         return tree
+
+
+def variables(setup: Path) -> dict[str, str]:
+    """The environment of all that starts BitBake: programs and Python packages of this very environment, and the
+    locale that BitBake wants. It is one for all, since a BitBake server outlives the command that started it."""
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    kept = {k: v for k, v in os.environ.items() if k not in ("LC_ALL", "PYTHONPATH")}
+    return {**kept, "PATH": path, "LC_ALL": LOCALE, "BITBAKEDIR": str(setup / "layers/bitbake")}
 
 
 def tail(log: Path, lines: int = 15) -> str:
