@@ -55,6 +55,18 @@ def test_accelerator_is_tried_not_believed() -> None:
     assert finding.state == host.OK or "no kvm:" in finding.detail
 
 
+def test_nested_without_and_with_an_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(host.qemu, "find_for", lambda *_: None)
+    monkeypatch.setattr(packages, "is_here", lambda item: item != "dpkg-deb")
+    assert "no dpkg-deb to make one" in host.nested("aarch64").detail
+    monkeypatch.setattr(packages, "is_here", lambda _: True)
+    finding = host.nested("aarch64")
+    assert (finding.state, finding.remedy) == (host.NOTE, "barebox-virt kvm-host build aarch64")
+    monkeypatch.setattr(host.image.Cache, "current_folder", lambda *_: tmp_path / "aarch64-otter")
+    assert "image aarch64-otter" in host.nested("aarch64").detail
+
+
 def test_locale_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "locale").write_text("#!/bin/sh\necho C.utf8\n", encoding="utf-8")
     (tmp_path / "locale").chmod(0o755)

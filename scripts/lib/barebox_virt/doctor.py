@@ -35,7 +35,8 @@ def examine(workspace: Path) -> list[Finding]:
     machines = list(host.known_machines(LAYER).values())
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(sources.reach, {}, None, None)
-        found = [*host.tests(machines), *host.build(machines, workspace.resolve())]
+        nested = [host.nested(arch) for arch in sorted({m.arch for m in machines})]
+        found = [*host.tests(machines), *nested, *host.build(machines, workspace.resolve())]
         try:
             return found + host.reachable(asked.result())
         except BareboxError as error:

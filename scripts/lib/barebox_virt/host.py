@@ -16,9 +16,10 @@ from pathlib import Path
 from oeqa.barebox import firmware, machine, qemu
 from oeqa.barebox.errors import BareboxError, GuestError
 from oeqa.barebox.machine import Machine
+from oeqa.barebox.nested import description, image
 from oeqa.barebox.target import Target
 
-from . import packages, sources
+from . import LAYER, packages, progress, sources
 
 OK, NOTE, MISSING = "ok", "note", "missing"
 LOCALE = "en_US.UTF-8"
@@ -132,6 +133,24 @@ def trial(m: Machine) -> Finding:
     if used.name == "tcg" and m.arch == platform.machine():
         return Finding(topic, NOTE, f"{detail} ({used.reason})", "nothing needs mending: TCG runs every test")
     return Finding(topic, OK, detail)
+
+
+def nested(arch: str) -> Finding:
+    """The accelerator nested: its image, or what one is made with. No host is started, which takes long."""
+    topic = f"accelerator nested, {arch}"
+    build = f"barebox-virt kvm-host build {arch}"
+    described = description.find(arch, [LAYER])
+    try:
+        qemu.find_for(described.qemu, f"the KVM host {arch}")
+        folder = image.Cache(image.cache_folder(), progress.quiet).current_folder(described)
+    except BareboxError as error:
+        return Finding(topic, NOTE, str(error), "nothing needs mending where nested is not wanted")
+    if folder is not None:
+        return Finding(topic, OK, f"image {folder.name}; {build} tries it")
+    absent = [item for item in packages.wanted(["nested"]) if not packages.is_here(item)]
+    if absent:
+        return Finding(topic, NOTE, f"no image, and no {', '.join(absent)} to make one", packages.remedy(absent))
+    return Finding(topic, NOTE, "no image yet; the first use makes one of Debian's packages", build)
 
 
 def reachable(found: Iterable[sources.Reach]) -> list[Finding]:
