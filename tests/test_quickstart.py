@@ -264,6 +264,28 @@ def test_interrupt_ends_bitbake(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_killed_quickstart_ends_bitbake(tmp_path: Path) -> None:
+    mock_build(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    start = f"bitbake.BitBake(Path({str(tmp_path)!r}), *map(Path, ('log', '.')), 'tcg', True).test('otter')"
+    paths = os.pathsep.join(str(LAYER / folder) for folder in ("lib", "scripts/lib"))
+    quick = subprocess.Popen(
+        [sys.executable, "-c", f"from pathlib import Path; from barebox_virt import bitbake; {start}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text(encoding="utf-8").strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    quick.kill()
+    quick.wait()
+    pid = (tmp_path / "pid").read_text(encoding="utf-8").strip()
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_bitbake_that_hangs_is_killed_with_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bitbake, "END_SECONDS", (0.2, 0.2))
     task = f"setsid sh -c 'echo $$ > {tmp_path}/task; exec sleep 60'"

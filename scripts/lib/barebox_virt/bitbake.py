@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -53,7 +54,7 @@ class BitBake:
 
         :returns: BitBake's exit status
         """
-        command = ["bitbake", "-R", str(self._settings), "barebox", "-c", "testimage"]
+        command = [*_guard(), "bitbake", "-R", str(self._settings), "barebox", "-c", "testimage"]
         script = f". {shlex.quote(str(self._setup / 'build/init-build-env'))} >/dev/null && exec {shlex.join(command)}"
         with self.log.open("a", encoding="utf-8") as stream:
             self._start = stream.tell()
@@ -87,6 +88,12 @@ class BitBake:
             print(f"{machine}: task {match[1]} of {match[2]}: {task}", flush=True)
         elif match := SHOWN.search(line):
             print(f"{machine}: {match[0]}", flush=True)
+
+
+def _guard() -> list[str]:
+    """What ends BitBake with its parent, even one that is killed: on SIGTERM it ends its tasks at once."""
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "TERM"] if program else []
 
 
 def _copied(process: subprocess.Popen[str], log: object) -> Iterator[str]:
