@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import string
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -84,10 +84,12 @@ def _column(name: str, target: Target, arguments: argparse.Namespace, folder: re
 def _columns(arguments: argparse.Namespace, m: Machine, folder: results.Folder) -> tuple[list[Column], dict[str, str]]:
     """A column for each pair of firmware and accelerator, and why one cannot be had."""
     columns, refused = [], {}
-    firmwares = [(path, _firmware(arguments, m, path)) for path in arguments.firmware or [None]]
-    for number, (path, firmware) in enumerate(firmwares):
+    firmwares = [_firmware(arguments, m, path) for path in arguments.firmware or [None]]
+    for number, firmware in enumerate(firmwares):
+        letter = f" {string.ascii_uppercase[number]}" if len(firmwares) > 1 else ""
+        print(f"{letter.strip() or 'Firmware'}: {firmware.image}, {firmware.bootloader} {firmware.version}", flush=True)
         for accel in arguments.accel:
-            name = f"{accel}:{path}" if len(firmwares) > 1 else accel
+            name = f"{accel}{letter}"
             try:
                 target = _target(arguments, m, firmware, accel, folder.path / f"logs/{number}-{accel}")
                 columns.append(_column(name, target, arguments, folder))
@@ -128,9 +130,11 @@ def differing(columns: Sequence[Column]) -> list[tuple[str, ...]]:
 
 
 def changes(first: Sequence[str], other: Sequence[str]) -> list[str]:
-    """The lines that one has and the other lacks, - and +, in their order."""
-    diff = difflib.unified_diff(first, other, lineterm="", n=0)
-    return [line for line in diff if line[:1] in "+-" and line[:3] not in ("---", "+++")]
+    """The lines that only one of the two has, - the first and + the other, in their order and each once. Cases retry
+    and read random places: how often a line comes, and after which, is no finding."""
+    known, found = set(first), set(other)
+    gone = [f"-{line}" for line in dict.fromkeys(first) if line not in found]
+    return gone + [f"+{line}" for line in dict.fromkeys(other) if line not in known]
 
 
 def _show_changes(what: str, columns: Sequence[Column], lines: Callable[[Column], list[str]]) -> None:
@@ -139,9 +143,9 @@ def _show_changes(what: str, columns: Sequence[Column], lines: Callable[[Column]
     for other in columns[1:]:
         found = changes(lines(first), lines(other))
         if not found:
-            print(f"\n{what}: {first.name} and {other.name} agree in {len(lines(first))} lines")
+            print(f"\n{what}: {first.name} and {other.name} have the same {len(set(lines(first)))} lines")
             continue
-        print(f"\n{what}: {len(found)} lines differ, - {first.name}, + {other.name}")
+        print(f"\n{what}: {len(found)} lines are in one alone, - {first.name}, + {other.name}")
         print("\n".join(found[:SHOWN] + [f"... {len(found) - SHOWN} more"] * (len(found) > SHOWN)))
 
 
@@ -171,6 +175,8 @@ def run(arguments: argparse.Namespace) -> int:
     m = common.find_machine(arguments)
     if len(arguments.accel) * len(arguments.firmware or [None]) < 2:
         raise UsageError("nothing to compare: name two accelerators (--accel tcg,nested) or two firmwares (--firmware)")
+    if len(arguments.firmware or []) > len(string.ascii_uppercase):
+        raise UsageError(f"more than {len(string.ascii_uppercase)} firmwares to compare")
     if not test.load_cases(arguments):
         raise UsageError(f"no case speaks to {arguments.bootloader}")
     path = arguments.results or Path("barebox-virt-results") / f"{m.name}-{time.strftime('%Y%m%d-%H%M%S')}"
