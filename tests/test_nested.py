@@ -19,7 +19,7 @@ import pytest
 from barebox_virt import LAYER, describe
 from oeqa.barebox import machine, qemu
 from oeqa.barebox.errors import SetupError, UsageError
-from oeqa.barebox.nested import apt, description, elf, image, pack
+from oeqa.barebox.nested import apt, description, elf, guest, image, pack
 from oeqa.barebox.nested import host as hosts
 from oeqa.barebox.nested.mirror import Mirror
 from oeqa.barebox.nested.relay import HOST_ENDED, Relay
@@ -524,3 +524,12 @@ def test_elf_with_a_string_table_outside_of_any_segment(tmp_path):
     (tmp_path / "broken").write_bytes(head)
     with pytest.raises(ValueError, match="no segment holds 0x1234"):
         elf.needed(tmp_path / "broken")
+
+
+def test_command_with_line_feeds_is_one_line():
+    """Scripts for the guest are given to QEMU as text, and the host's shell reads a line at a time."""
+    words = ["printf", "%s", "name=x,string=#!/bin/sh\necho 'otter'\n\n"]
+    line = guest.one_line(words)
+    assert "\n" not in line
+    said = subprocess.run(["sh", "-c", guest.LINE_FEED + line], capture_output=True, text=True, check=True).stdout
+    assert said == words[-1]

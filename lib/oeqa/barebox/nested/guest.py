@@ -19,10 +19,16 @@ from .relay import Relay
 
 CONSOLE, QMP = Path("/dev/virtio-ports/console"), Path("/dev/virtio-ports/guest-qmp")
 KILL_SECONDS = 10.0
+LINE_FEED = "lf=$(printf '\\nx'); lf=${lf%x}; "
 START = (
     "{{ {command} </dev/null >/run/errors 2>&1 & echo $! >/run/pid; wait $!; echo $? >/dev/virtio-ports/end; }}"
     " </dev/null >/dev/null 2>&1 &"
 )
+
+
+def one_line(command: Sequence[str]) -> str:
+    """A command as the host takes it, which reads lines: ``$lf`` in place of each line feed, quotes around it."""
+    return shlex.join(command).replace("\n", "'\"$lf\"'")
 
 
 @dataclass
@@ -53,7 +59,7 @@ class Guest(Running):
         self.console = Ends(self._relay.from_guest, host.ports["console"].pipes.to_guest)
         self.qmp = Qmp(host.guest_qmp, listen=False, patience=host.description.patience)
         try:
-            self._run(START.format(command=shlex.join(self.command)))
+            self._run(LINE_FEED + START.format(command=one_line(self.command)))
         except BaseException:
             self.kill()
             raise
