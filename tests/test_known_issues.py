@@ -9,6 +9,7 @@ import pytest
 
 from oeqa.barebox import known_issues
 from oeqa.barebox.case import BootloaderTestCase
+from oeqa.barebox.errors import UsageError
 from oeqa.barebox.firmware import Firmware
 from oeqa.barebox.known_issues import KnownIssue
 from oeqa.barebox.results import Recorder
@@ -152,3 +153,25 @@ def test_our_patterns_match_cases_that_exist():
     names = [c.name for c in results.load([LAYER / "lib/oeqa/runtime/cases"], "barebox")]
     for issue in known_issues.load([LAYER / "conf/known-issues.json"]):
         assert any(issue.covers(name) for name in names), issue.id
+
+
+NAMED = tuple(dataclasses.replace(ISSUE, id=f"i{n}", patch=f"000{n}-mend-{n}.patch") for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ("all", ("0001-mend-1.patch", "0002-mend-2.patch", "0003-mend-3.patch")),
+        ("none", ()),
+        ("0002", ("0002-mend-2.patch",)),
+        ("0003-mend-3.patch,0001", ("0001-mend-1.patch", "0003-mend-3.patch")),
+    ],
+)
+def test_patches_that_the_user_names(request_, expected):
+    assert known_issues.patches(request_, (*NAMED, ISSUE)) == expected
+
+
+@pytest.mark.parametrize("request_", ["0004", "", "000", "0001,,0002", "All"])
+def test_patches_that_are_none(request_):
+    with pytest.raises(UsageError, match="allowed: all, none, 0001-mend-1.patch, 0002"):
+        known_issues.patches(request_, NAMED)

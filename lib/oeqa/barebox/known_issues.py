@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,6 +50,23 @@ def release(version: str) -> tuple[int, ...]:
     """A release's numbers for comparison; what follows them, as in 2026.06.0-00056-gdd1d839c, counts for nothing."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", version)
     return tuple(int(n) for n in match.group(1).split(".")) if match else ()
+
+
+def patches(request: str, issues: Sequence[KnownIssue]) -> tuple[str, ...]:
+    """The patches that a user says are in a firmware: all, none, or a list of their numbers or file names.
+
+    :raises UsageError: a name is none of a patch that a known issue names
+    """
+    known = sorted({issue.patch for issue in issues if issue.patch})
+    if request in ("all", "none"):
+        return tuple(known) if request == "all" else ()
+    found = {}
+    for name in request.split(","):
+        matching = [patch for patch in known if patch == name or patch.startswith(f"{name}-")]
+        if not name or len(matching) != 1:
+            raise UsageError(f"--patches {request}: {name!r} is no patch; allowed: all, none, {', '.join(known)}")
+        found[matching[0]] = True
+    return tuple(sorted(found))
 
 
 def load(paths: Iterable[Path]) -> tuple[KnownIssue, ...]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def add_firmware_arguments(parser: argparse.ArgumentParser, several: bool = Fals
     parser.add_argument("--accel", default=accel, metavar=name, help=choices)
     add_layer_argument(parser)
     add_kvm_host_argument(parser)
+
+
+def add_patches_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --patches."""
+    what = (
+        "the layer's patches that the firmware has, by number or file name: known issues that they mend count no more "
+        "(default: nobody knows, and such an issue may be there or not)"
+    )
+    parser.add_argument("--patches", metavar="all|none|NAME,...", help=what)
 
 
 def add_layer_argument(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +117,17 @@ def find_known_issues(arguments: argparse.Namespace) -> tuple[known_issues.Known
     """The known issues of all layers."""
     paths = [layer / "conf/known-issues.json" for layer in layers(arguments)]
     return known_issues.load(path for path in paths if path.exists())
+
+
+def with_patches(arguments: argparse.Namespace, firmware: Firmware) -> Firmware:
+    """The firmware with the patches that --patches says it has.
+
+    :raises UsageError: there is no such patch
+    """
+    if arguments.patches is None:
+        return firmware
+    known = find_known_issues(arguments)
+    return dataclasses.replace(firmware, patches=known_issues.patches(arguments.patches, known))
 
 
 def find_image(arguments: argparse.Namespace, host: Description) -> Image:

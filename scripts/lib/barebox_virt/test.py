@@ -23,6 +23,7 @@ HELP = "run the cases on a firmware; exit status 1 where one failed"
 EXAMPLES = """\
   barebox-virt test qemuarm64-barebox --firmware images/barebox-dt-2nd.img
   barebox-virt test qemux86-64-barebox --firmware barebox.efi --accel kvm
+  barebox-virt test qemuarm64-barebox --firmware FILE --patches all      built with the layer's patches
   barebox-virt test qemuriscv64-barebox --bootloader u-boot      the distribution's U-Boot
   barebox-virt test qemuarm64-barebox --firmware FILE --case barebox_virtio.NetTest --repeat 20"""
 WORDS = {"PASSED": "passed", "FAILED": "failed", "ERROR": "error", "SKIPPED": "skipped", "EXPECTEDFAIL": "known"}
@@ -31,6 +32,7 @@ WORDS = {"PASSED": "passed", "FAILED": "failed", "ERROR": "error", "SKIPPED": "s
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``test``."""
     common.add_firmware_arguments(parser)
+    common.add_patches_argument(parser)
     parser.add_argument(
         "--case", action="append", default=[], metavar="MODULE[.CLASS[.TEST]]", help="only these cases; repeatable"
     )
@@ -81,6 +83,19 @@ def _show(heading: str, verdicts: Sequence[Verdict]) -> None:
             print(f"\n{WORDS[v.status]}: {v.case}\n{v.log.rstrip()}")
 
 
+def _show_doubt(target: Target, verdicts: Sequence[Verdict]) -> None:
+    """Name the known issues that may hide a failure, since nobody knows whether their patch is in."""
+    if target.firmware.patches is not None:
+        return
+    failed = [target.expected_failure(v.case) for v in verdicts if v.status == "EXPECTEDFAIL"]
+    doubtful = sorted({issue.id for issue in failed if issue is not None and issue.patch})
+    if doubtful:
+        print(
+            f"\nnote: nobody said which of the layer's patches are in this firmware; these would be failures if theirs "
+            f"is: {', '.join(doubtful)}. Tell by --patches all, none or a list."
+        )
+
+
 def once(
     m: Machine,
     firmware: Firmware,
@@ -112,6 +127,7 @@ def once(
             verdicts = results.run(cases, target, lambda v: shown.step(v.case, WORDS[v.status]))
         path = folder.add(*results.configuration(target, started), verdicts)
         _show(results.title(target), verdicts)
+        _show_doubt(target, verdicts)
     counts = {word: sum(WORDS[v.status] == word for v in verdicts) for word in dict.fromkeys(WORDS.values())}
     print(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}. Results: {path}")
     return not any(v.status in results.BAD for v in verdicts)
@@ -123,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list(cases)
     m = common.find_machine(arguments)
-    firmware = common.find_firmware(arguments, m)
+    firmware = common.with_patches(arguments, common.find_firmware(arguments, m))
     if not cases:
         raise UsageError(f"no case speaks to {arguments.bootloader}")
     stamp = time.strftime("%Y%m%d-%H%M%S")
