@@ -14,9 +14,10 @@ from oeqa.barebox.variant import Variant
 
 pytest.importorskip("scapy", reason="scapy is not installed")
 from scapy.layers.dhcp import BOOTP, DHCP  # noqa: E402
+from scapy.layers.dns import DNS, DNSQR, DNSRR  # noqa: E402
 from scapy.layers.inet import ICMP, IP, UDP  # noqa: E402
 from scapy.layers.l2 import ARP, Ether  # noqa: E402
-from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_ERROR, TFTP_RRQ  # noqa: E402
+from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_ERROR, TFTP_RRQ, TFTP_WRQ, TFTP_Option, TFTP_Options  # noqa: E402  # noqa: E402
 
 LAYER = Path(__file__).resolve().parent.parent
 GUEST = "52:54:00:12:34:56"
@@ -108,3 +109,53 @@ def test_a_real_guest_gets_a_lease(tmp_path):
         with target.peer(station.Station()):
             target.run("setenv autoload no; dhcp", 60)
             assert target.run("echo ${ipaddr}").lines == (station.LEASE,)
+
+
+def test_tftp_options_windows_and_a_counter_that_starts_again():
+    content = bytes(range(256)) * 2100
+    server = station.Station({"file": content}, block=8, window=64)
+    head = IP(src=station.LEASE, dst=station.ADDRESS)
+    options = TFTP_Options(
+        options=[TFTP_Option(oname=b"blksize", value=b"512"), TFTP_Option(oname=b"windowsize", value=b"99")]
+    )
+    answer = ask(server, head / UDP(sport=9, dport=69) / TFTP() / TFTP_RRQ(filename=b"file", mode=b"octet") / options)
+    agreed = {x.oname: x.value for x in TFTP(bytes(answer[UDP].payload))[TFTP_Options].options}
+    assert agreed == {b"blksize": b"8", b"windowsize": b"64"}
+    data, last = b"", 0
+    while len(data) == last * 8:
+        frame = Ether(src=GUEST, dst=station.MAC) / head / UDP(sport=9, dport=station.DATA_PORT) / TFTP()
+        for answer in server(bytes(frame / TFTP_ACK(block=last & 0xFFFF))):
+            last += 1
+            payload = bytes(answer)[42:]
+            assert payload[:4] == b"\0\3" + (last & 0xFFFF).to_bytes(2, "big")
+            data += payload[4:]
+    assert last == len(content) // 8 + 1 > 65536
+    assert data == content
+
+
+def test_upload():
+    server = station.Station()
+    head = IP(src=station.LEASE, dst=station.ADDRESS)
+    wish = TFTP() / TFTP_WRQ(filename=b"up", mode=b"octet")
+    assert TFTP(bytes(ask(server, head / UDP(sport=9, dport=69) / wish)[UDP].payload))[TFTP_ACK].block == 0
+    for number, body in ((1, b"a" * 512), (1, b"b" * 512), (2, b"end")):  # the second one is repeated by mistake
+        block = head / UDP(sport=9, dport=station.DATA_PORT) / TFTP() / TFTP_DATA(block=number) / body
+        assert TFTP(bytes(ask(server, block)[UDP].payload))[TFTP_ACK].block == number
+    assert server.uploads == {"up": b"a" * 512 + b"end"}
+
+
+def test_names_strays_and_what_was_sent():
+    server = station.Station(names={"otter.river.test": "10.9.0.66"}, strays=lambda answer: [answer / b"stray"])
+    query = IP(src=station.LEASE, dst=station.ADDRESS) / UDP(sport=5, dport=53)
+    frame = bytes(Ether(src=GUEST, dst=station.MAC) / query / DNS(id=7, qd=DNSQR(qname="otter.river.test")))
+    stray, answer = server(frame)
+    assert stray == answer + b"stray" or stray.endswith(b"stray")
+    assert Ether(answer)[DNSRR].rdata == "10.9.0.66"
+    assert server.frames[0][DNS].id == 7
+    unknown = bytes(Ether(src=GUEST, dst=station.MAC) / query / DNS(id=7, qd=DNSQR(qname="nobody.test")))
+    assert Ether(list(server(unknown))[1])[DNS].ancount == 0
+
+
+def test_an_answer_comes_from_where_the_question_went():
+    answer = ask(station.Station(), IP(src=station.LEASE, dst="192.0.2.7") / ICMP(type=8, id=7, seq=3))
+    assert (answer[IP].src, answer[IP].dst) == ("192.0.2.7", station.LEASE)

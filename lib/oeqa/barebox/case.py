@@ -90,6 +90,16 @@ class BootloaderTestCase(unittest.TestCase):
         """What a command leaves, whatever its exit status."""
         return self.board.run(command, seconds)
 
+    def interrupt(self, command: str, after: float = 0.3) -> Result:
+        """What a command leaves that is ended by Ctrl-C ``after`` some seconds."""
+        return self.board.run(command, interrupt=after)
+
+    def dump(self, path: str, size: int, offset: int = 0) -> bytes:
+        """A part of a file, by md."""
+        self.need("CMD_MD", "md")
+        lines = self.shell(f"md -b -s {path} {offset}+{size}", seconds=60)
+        return bytes.fromhex("".join(line.partition(": ")[2][:48].replace(" ", "") for line in lines))
+
     # What a case needs, or is skipped by name
 
     def need(self, symbol: str, command: str = "") -> None:

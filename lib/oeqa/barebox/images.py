@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Disk images for the tests, made and read on the host with the tools that everybody makes them with.
 
-A tree of files is {path: contents}; a folder appears with the files in it.
+A tree of files is {path: contents}, or {path: Link(target)}; a folder appears with the files in it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,19 @@ import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Union
 
 from . import tools
 
-Tree = Mapping[str, bytes]
+
+class Link(str):
+    """A symbolic link in a tree, by what it leads to."""
+
+
+Tree = Mapping[str, Union[bytes, Link]]
 Maker = Callable[[Path], None]
 
+PAGE = 4096
 SECTOR = 512
 MIB = 1 << 20
 
@@ -25,6 +32,16 @@ def noise(size: int) -> Maker:
 
     def make(path: Path) -> None:
         path.write_bytes(random.randbytes(size))
+
+    return make
+
+
+def sparse(size: int, pieces: Mapping[int, bytes]) -> Maker:
+    """A disk of ``size`` bytes of nothing, which take no room, with some pieces in it by their places."""
+
+    def make(path: Path) -> None:
+        _empty(path, size)
+        _put(path, pieces)
 
     return make
 
@@ -96,6 +113,13 @@ def check_fat(path: Path) -> str:
     return "\n".join(lines)
 
 
+def _put(path: Path, pieces: Mapping[int, bytes]) -> None:
+    with path.open("r+b") as stream:
+        for place, content in pieces.items():
+            stream.seek(place)
+            stream.write(content)
+
+
 def _empty(path: Path, size: int) -> None:
     path.unlink(missing_ok=True)
     with path.open("wb") as stream:
@@ -111,4 +135,9 @@ def _write(folder: Path, tree: Tree) -> None:
     for name, content in tree.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if isinstance(content, Link):
+            path.symlink_to(content)
+            continue
+        _empty(path, len(content))  # so that pages of zeros become holes
+        pages = {place: content[place : place + PAGE] for place in range(0, len(content), PAGE)}
+        _put(path, {place: page for place, page in pages.items() if any(page)})

@@ -3,36 +3,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import Unavailable
 
 try:
     from scapy.layers.dhcp import BOOTP, DHCP
+    from scapy.layers.dns import DNS, DNSRR
     from scapy.layers.inet import ICMP, IP, UDP
     from scapy.layers.l2 import ARP, Ether
-    from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_ERROR, TFTP_OACK, TFTP_RRQ, TFTP_Option, TFTP_Options
+    from scapy.layers.tftp import (
+        TFTP,
+        TFTP_ACK,
+        TFTP_DATA,
+        TFTP_ERROR,
+        TFTP_OACK,
+        TFTP_RRQ,
+        TFTP_WRQ,
+        TFTP_Option,
+        TFTP_Options,
+    )
     from scapy.packet import Raw
 except ImportError:
-    Ether = None
+    ARP = BOOTP = ICMP = IP = UDP = Ether = None
 
 MAC = "52:55:0a:00:09:01"
 ADDRESS = "10.9.0.1"
 LEASE = "10.9.0.42"
 NETMASK = "255.255.255.0"
+DNS_PORT = 53
 TFTP_PORT = 69
 DATA_PORT = 50069
 NOT_FOUND = 1
 
 
+def with_right_sums(packet: Any) -> bytes:
+    """A frame with the checksums that it should have."""
+    copy = packet.copy()
+    for layer in (IP, ICMP, UDP):
+        if layer in copy:
+            del copy[layer].chksum
+    return bytes(copy)
+
+
 class Station:
     """Answers frames; an instance is what a Peer takes.
 
+    What the guest sent is kept: ``frames`` as scapy's packets, ``requests`` the names of files that it wanted,
+    ``uploads`` the files that it sent, ``dhcp`` the options of its DHCP messages.
+
     :param files: what its TFTP server has
     :param options: DHCP options beside the usual ones, as scapy names them
+    :param names: host names that its name server knows, with their addresses
     :param loses: tells of each frame, by its number in either direction, whether it is lost
     :param stops: the TFTP server falls silent after this block; 0 where it does not
+    :param block: the TFTP server's largest block, in bytes
+    :param window: how many blocks the TFTP server sends before it waits, where the guest asks for so many
+    :param strays: frames of somebody else's that come before an answer, made from it
     :raises Unavailable: scapy is not installed
     """
 
@@ -40,90 +68,142 @@ class Station:
         self,
         files: Mapping[str, bytes] | None = None,
         options: tuple[tuple[str, Any], ...] = (),
+        names: Mapping[str, str] | None = None,
         loses: Callable[[int], bool] = lambda _: False,
         stops: int = 0,
+        block: int = 1468,
+        window: int = 1,
+        strays: Callable[[Any], Iterable[Any]] = lambda _: (),
     ) -> None:
         if Ether is None:
             raise Unavailable("scapy is not installed: pip install -r scripts/requirements.txt of this layer")
         self.files = dict(files or {})
+        self.frames: list[Any] = []
         self.requests: list[str] = []
+        self.uploads: dict[str, bytes] = {}
         self.dhcp: list[dict[str, Any]] = []
         self._options = options
+        self._names = dict(names or {})
         self._loses = loses
         self._stops = stops
-        self._frames = 0
+        self._limits = {b"blksize": block, b"windowsize": window}
+        self._strays = strays
+        self._count = 0
         self._content = b""
-        self._size = 512
+        self._upload = ""
+        self._size, self._window, self._acknowledged = 512, 1, 0
 
     def __call__(self, frame: bytes) -> Iterator[bytes]:
         if self._lost():
             return
         packet = Ether(frame)
-        answer = self._arp(packet) if ARP in packet else self._ip(packet) if IP in packet else None
-        if answer is not None and not self._lost():
-            yield bytes(answer)
+        self.frames.append(packet)
+        for answer in self._arp(packet) if ARP in packet else self._ip(packet) if IP in packet else ():
+            if not self._lost():
+                yield from (bytes(stray) for stray in self._strays(answer))
+                yield bytes(answer)
 
     def _lost(self) -> bool:
-        self._frames += 1
-        return self._loses(self._frames)
+        self._count += 1
+        return self._loses(self._count)
 
-    def _arp(self, packet: Any) -> Any:
-        if packet[ARP].op != 1 or packet[ARP].pdst != ADDRESS:
-            return None
-        reply = ARP(op=2, hwsrc=MAC, psrc=ADDRESS, hwdst=packet[ARP].hwsrc, pdst=packet[ARP].psrc)
-        return Ether(src=MAC, dst=packet.src) / reply
+    def _arp(self, packet: Any) -> Iterator[Any]:
+        if packet[ARP].op == 1 and packet[ARP].pdst == ADDRESS:
+            reply = ARP(op=2, hwsrc=MAC, psrc=ADDRESS, hwdst=packet[ARP].hwsrc, pdst=packet[ARP].psrc)
+            yield Ether(src=MAC, dst=packet.src) / reply
 
-    def _ip(self, packet: Any) -> Any:
+    def _ip(self, packet: Any) -> Iterator[Any]:
         if ICMP in packet and packet[ICMP].type == 8:
             echo = ICMP(type=0, id=packet[ICMP].id, seq=packet[ICMP].seq)
-            return self._to(packet) / echo / bytes(packet[ICMP].payload)
-        if DHCP in packet:
-            return self._lease(packet)
-        if UDP in packet and packet[UDP].dport in (TFTP_PORT, DATA_PORT):
-            return self._tftp(packet)
-        return None
+            yield self._back(packet) / echo / bytes(packet[ICMP].payload)
+        elif DHCP in packet:
+            yield from self._lease(packet)
+        elif DNS in packet and packet[UDP].dport == DNS_PORT:
+            yield self._resolved(packet[DNS], self._back(packet) / UDP(sport=DNS_PORT, dport=packet[UDP].sport))
+        elif UDP in packet and packet[UDP].dport in (TFTP_PORT, DATA_PORT):
+            yield from self._tftp(packet)
 
-    def _to(self, packet: Any) -> Any:
-        return Ether(src=MAC, dst=packet.src) / IP(src=ADDRESS, dst=packet[IP].src)
+    def _back(self, packet: Any) -> Any:
+        """The headers of an answer, which comes from where the question went to."""
+        return Ether(src=MAC, dst=packet.src) / IP(src=packet[IP].dst, dst=packet[IP].src)
 
-    def _lease(self, packet: Any) -> Any:
+    def _lease(self, packet: Any) -> Iterator[Any]:
         asked = dict(x for x in packet[DHCP].options if isinstance(x, tuple) and len(x) == 2)
         self.dhcp.append(asked)
         kind = {1: "offer", 3: "ack"}.get(asked["message-type"])
         if kind is None:
-            return None
+            return
         options = [("message-type", kind), ("server_id", ADDRESS), ("lease_time", 3600), ("subnet_mask", NETMASK)]
         boot = BOOTP(op=2, yiaddr=LEASE, siaddr=ADDRESS, chaddr=packet[BOOTP].chaddr, xid=packet[BOOTP].xid)
         ether = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / IP(src=ADDRESS, dst="255.255.255.255")
-        return ether / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
+        yield ether / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
 
-    def _tftp(self, packet: Any) -> Any:
+    def _resolved(self, query: Any, head: Any) -> Any:
+        question = query.qd[0] if isinstance(query.qd, list) else query.qd
+        address = self._names.get(question.qname.decode().rstrip(".")) if question.qtype == 1 else None
+        answer = {"an": DNSRR(rrname=question.qname, rdata=address)} if address else {}
+        return head / DNS(id=query.id, qr=1, qd=query.qd, **answer)
+
+    def _tftp(self, packet: Any) -> Iterator[Any]:
         data = TFTP(bytes(packet[UDP].payload))
-        udp = UDP(sport=DATA_PORT, dport=packet[UDP].sport)
-        if TFTP_RRQ in data:
-            body = self._request(data)
+        head = self._back(packet) / UDP(sport=DATA_PORT, dport=packet[UDP].sport)
+        if TFTP_RRQ in data or TFTP_WRQ in data:
+            yield from (head / body for body in self._request(data))
         elif TFTP_ACK in data:
-            body = self._block(data[TFTP_ACK].block + 1)
-        else:
-            return None
-        return self._to(packet) / udp / body if body is not None else None
+            yield from self._blocks(head, data[TFTP_ACK].block)
+        elif TFTP_DATA in data and self._upload:
+            yield head / self._received(data[TFTP_DATA])
 
-    def _request(self, data: Any) -> Any:
-        name = data[TFTP_RRQ].filename.decode()
-        self.requests.append(name)
-        if name not in self.files:
-            return TFTP() / TFTP_ERROR(errorcode=NOT_FOUND, errormsg=b"no such file")
-        self._content = self.files[name]
-        known = {b"tsize": len(self._content)}
-        asked = {x.oname: x.value for x in data[TFTP_Options].options} if TFTP_Options in data else {}
-        if b"blksize" in asked:
-            known[b"blksize"] = self._size = int(asked[b"blksize"])
-        answers = [TFTP_Option(oname=k, value=str(v).encode()) for k, v in known.items() if k in asked]
-        return TFTP() / TFTP_OACK() / TFTP_Options(options=answers) if answers else self._block(1)
+    def _request(self, data: Any) -> Iterator[Any]:
+        writes = TFTP_WRQ in data
+        name = data[TFTP_WRQ if writes else TFTP_RRQ].filename.decode()
+        self._acknowledged, self._upload = 0, name if writes else ""
+        if writes:
+            self.uploads[name] = b""
+        else:
+            self.requests.append(name)
+            if name not in self.files:
+                yield TFTP() / TFTP_ERROR(errorcode=NOT_FOUND, errormsg=b"no such file")
+                return
+            self._content = self.files[name]
+        answers = self._agreed(data, writes)
+        if answers:
+            yield TFTP() / TFTP_OACK() / TFTP_Options(options=answers)
+        else:
+            yield TFTP() / TFTP_ACK(block=0) if writes else self._block(1)
+
+    def _agreed(self, data: Any, writes: bool) -> list[Any]:
+        """The options of a request that are agreed to."""
+        asked = {x.oname: int(x.value) for x in data[TFTP_Options].options} if TFTP_Options in data else {}
+        known = {name: min(asked[name], limit) for name, limit in self._limits.items() if name in asked and limit > 1}
+        self._size, self._window = known.get(b"blksize", 512), known.get(b"windowsize", 1)
+        if not writes and b"tsize" in asked:
+            known[b"tsize"] = len(self._content)
+        return [TFTP_Option(oname=k, value=str(v).encode()) for k, v in known.items()]
+
+    def _blocks(self, head: Any, block: int) -> Iterator[Any]:
+        """What follows a block that the guest has, a window of it."""
+        self._acknowledged += (block - self._acknowledged) & 0xFFFF
+        plain = b""
+        for number in range(self._acknowledged + 1, self._acknowledged + self._window + 1):
+            if (number - 1) * self._size > len(self._content) or (self._stops and number > self._stops):
+                return
+            body = self._content[(number - 1) * self._size : number * self._size]
+            if plain and len(body) == self._size:  # its headers are those of the block before, without a sum
+                yield plain[:-2] + (number & 0xFFFF).to_bytes(2, "big") + body
+                continue
+            frame = head / self._block(number)
+            frame[UDP].chksum = 0
+            yield frame
+            plain = bytes(frame)[: -len(body)] if len(body) == self._size else b""
 
     def _block(self, number: int) -> Any:
-        start = (number - 1) * self._size
-        if start > len(self._content) or (self._stops and number > self._stops):
-            return None
-        body = self._content[start : start + self._size]
+        body = self._content[(number - 1) * self._size : number * self._size]
         return TFTP() / TFTP_DATA(block=number & 0xFFFF) / Raw(body)
+
+    def _received(self, data: Any) -> Any:
+        """Take a block of an upload, in order, and acknowledge it."""
+        if data.block == (self._acknowledged + 1) & 0xFFFF:
+            self._acknowledged += 1
+            self.uploads[self._upload] += bytes(data.payload)
+        return TFTP() / TFTP_ACK(block=data.block)

@@ -134,15 +134,16 @@ class Target:
         assert self._console is not None
         return self._console
 
-    def run(self, command: str, seconds: float = 30.0) -> Result:
+    def run(self, command: str, seconds: float = 30.0, interrupt: float | None = None) -> Result:
         """Run a command at the bootloader's prompt. After a guest's failure the next one starts the machine anew.
 
+        :param interrupt: seconds after which Ctrl-C is typed; never when left out
         :raises GuestError: the guest failed, with its last lines and the way to repeat it
         """
         console = self.shell()
         self._starter.sync()
         try:
-            result = console.run(command, seconds * self._patience)
+            result = console.run(command, seconds * self._patience, interrupt)
         except ShellError:
             raise
         except GuestError as error:
@@ -288,6 +289,10 @@ class Target:
         last = re.fullmatch(r"(.*?)(\d+)", self.node(self.devices("block")[-1]))
         assert last is not None
         return f"{last[1]}{int(last[2]) + 1 + self._variant.drives.index(device)}"
+
+    def hardware_address(self, device: Device) -> str:
+        """The hardware address that QEMU gives a network device."""
+        return qemu.mac(self.devices("net").index(device))
 
     def commands(self) -> frozenset[str]:
         """The commands that the bootloader itself lists."""
