@@ -16,4 +16,5 @@ BAREBOX_PATCHES = " \
     file://0009-virtio-blk-refuse-to-write-to-a-read-only-device.patch \
     file://0010-fs-drop-the-references-of-what-fails-to-open-and-of-.patch \
     file://0011-mtd-cfi_flash-intel-send-buffer-write-commands-to-th.patch \
+    file://0022-memtest-test-the-last-word-of-a-region-too.patch \
 "

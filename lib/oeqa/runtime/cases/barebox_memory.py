@@ -151,6 +151,29 @@ class RamAccessTest(AccessTest, Ram):
         self.base = self.free()[0]
 
 
+class AreaTest(case.BootloaderTestCase):
+    """How sizes and areas are written."""
+
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_MEMSET", "memset")
+        self.shell("memcpy -s /dev/zero -d /area 0 0 4096")
+
+    def test_suffixes(self):
+        """K and M stand for 1024 and its square, small letters and iB with them."""
+        for text, place in (("1K", 1024), ("2k", 2048), ("3KiB", 3072)):
+            self.shell(f"memset -d /area {text} {place >> 8} 1")
+            self.assertEqual(self.dump("/area", 3, place - 1), bytes((0, place >> 8, 0)), text)
+        self.shell("memcpy -s /dev/zero -d /large 0 0 1M")
+        self.assertIn(f" {MIB} ", self.answer("ls -l /large"))
+        self.shell("rm /large")
+
+    def test_areas(self):
+        """An area is given by its length or by its last byte."""
+        for area in ("16+32", "0x10+0x20", "16-47", "0x10-0x2f"):
+            self.assertEqual(len(values(self.shell(f"md -b -s /area {area}"), "b")), 32, area)
+
+
 class CopyTest(Ram):
     def setUp(self):
         super().setUp()
@@ -272,13 +295,18 @@ class SmallTest(Ram):
         self.check_size()
 
     def test_memtest(self):
-        """memtest passes on the largest free area, cached."""
+        """memtest passes on the largest free area, cached, and writes to all of it."""
         self.need("CMD_MEMTEST", "memtest")
-        self.banks()
+        low, high = self.free()
+        places = [low, *(low + (high - low) * n // 8 & ~7 for n in range(1, 8)), high - 8]
+        for place in places:
+            self.shell(f"mw -q {place:#x} 0x6f747465720a")
         lines = self.shell("memtest", seconds=90)
         self.assertEqual(lines[-1], "Memtest successful.")
         tested = re.search(r"0x(\w+) -> 0x(\w+)", "\n".join(lines))
         self.assertGreater(int(tested[2], 16) - int(tested[1], 16), 32 * MIB, "memtest tests nearly nothing")
+        left = [f"{p:#x}" for p in places if values(self.shell(f"md -q {p:#x}+8"), "q") == [0x6F747465720A]]
+        self.assertEqual(left, [], "memtest did not write there")
 
     def test_exhausted(self):
         """Where more is wanted than there is, the command says so, and everything is there for the next one."""
