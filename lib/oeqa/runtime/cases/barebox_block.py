@@ -32,12 +32,15 @@ class BlockCase(case.BootloaderTestCase):
         return self.answer(f"sha256sum {path}", seconds=90).split()[0]
 
     def check_read(self, node, content, offset, length):
-        """A range reads as it is; it comes by way of a file, so that its length is exact."""
-        self.shell(f"memcpy -s {node} -d /range {offset} 0 {length}", seconds=60)
+        """A range reads as it is."""
+        self.check_range(node, offset, content[offset : offset + length])
+
+    def check_range(self, node, offset, expected):
+        """What is read from a place on is as expected; it comes by way of a file, so that its length is exact."""
+        self.shell(f"memcpy -s {node} -d /range {offset} 0 {len(expected)}", seconds=60)
         found = self.guest_digest("/range"), int(self.answer("ls -l /range").split()[1])
         self.shell("rm /range")
-        expected = self.hash(content[offset : offset + length]), length
-        self.assertEqual(found, expected, f"{length} bytes at {offset:#x}")
+        self.assertEqual(found, (self.hash(expected), len(expected)), f"{len(expected)} bytes at {offset:#x}")
 
     def check_same(self, path, node, content):
         """Host and guest both have the contents that are expected."""
@@ -199,14 +202,16 @@ class PartitionTest(BlockCase):
 
     dos = (
         *("start=2048, size=2048, type=83", "start=4096, size=1000, type=c, bootable", "start=8192, size=8190, type=5"),
-        *("start=8200, size=1024, type=83", "start=10240, size=2049, type=83"),
+        *("start=8200, size=1024, type=83", "start=10240, size=2049, type=83", "start=12800, size=500, type=83"),
     )
+    uuid = "00112233-4455-6677-8899-aabbccddeeff"
     gpt = (
-        *("start=2048, size=2048, name=first, type=L", "start=4096, size=1000, name=second, type=U"),
+        *(f"label-id: {uuid}", "start=2048, size=2048, name=first, type=L, uuid=" + uuid.replace("ff", "01")),
+        "start=4096, size=1000, name=second, type=U",
         *("start=8192, size=333, name=third, type=L", "start=9000, size=1, name=fourth, type=L"),
     )
     tables = {
-        0: {0: (2048, 2048), 1: (4096, 1000), 4: (8200, 1024), 5: (10240, 2049)},
+        0: {0: (2048, 2048), 1: (4096, 1000), 4: (8200, 1024), 5: (10240, 2049), 6: (12800, 500)},
         1: {0: (2048, 2048), 1: (4096, 1000), 2: (8192, 333), 3: (9000, 1)},
     }
     variant = Variant(
@@ -239,6 +244,13 @@ class PartitionTest(BlockCase):
         for index, name in enumerate(("first", "second", "third", "fourth")):
             self.assertEqual(self.guest_digest(f"{node}.{name}"), self.guest_digest(f"{node}.{index}"), name)
 
+    def test_uuids(self):
+        """The UUIDs of a GPT and of its partitions are those that the host wrote."""
+        self.need("CMD_STAT", "stat")
+        node = self.drive(1)[1]
+        self.assertIn(f"DISKUUID: {self.uuid}", "\n".join(self.shell(f"stat {node}")))
+        self.assertIn(f"PARTUUID: {self.uuid.replace('ff', '01')}", "\n".join(self.shell(f"stat {node}.0")))
+
     def test_write_inside(self):
         """A write over a partition's whole length stays inside of it, and one byte more is refused."""
         for number, index in ((0, 4), (1, 2)):
@@ -251,24 +263,59 @@ class PartitionTest(BlockCase):
             self.assertEqual(self.digest(path), self.hash(content), f"{node}.{index}")
 
 
-def damaged(offset):
-    """A disk with a GPT, of whose sector ``offset`` one bit is flipped."""
+def damaged(sector, offset):
+    """A disk with a GPT, of whose ``sector`` one bit is flipped, in the byte at ``offset``."""
 
     def make(path):
         images.table("gpt", 8 * MIB, PartitionTest.gpt)(path)
         content = bytearray(path.read_bytes())
-        content[offset * SECTOR + 16 + random.randrange(4)] ^= 1
+        content[sector * SECTOR + offset] ^= 1 << random.randrange(8)
         path.write_bytes(content)
 
     return make
 
 
 class DamagedTableTest(BlockCase):
-    variant = Variant(drives=(Drive("header", damaged(1)), Drive("entries", damaged(2))))
+    # UEFI 2.10, 5.3: the disk's GUID in the header; the first LBA in an entry.
+    variant = Variant(drives=(Drive("header", damaged(1, 56)), Drive("entries", damaged(2, 32))))
 
-    def test_backup(self):
-        """Where a bit of the primary header or of its entries is wrong, the backup at the disk's end counts."""
-        for number in range(2):
-            path, node = self.drive(number)
-            expected = self.hash(path.read_bytes()[2048 * SECTOR : 4096 * SECTOR])
-            self.assertEqual(self.guest_digest(f"{node}.0"), expected, node)
+    def check_first(self, number):
+        path, node = self.drive(number)
+        expected = self.hash(path.read_bytes()[2048 * SECTOR : 4096 * SECTOR])
+        self.assertEqual(self.guest_digest(f"{node}.0"), expected, node)
+        return node
+
+    def test_entries(self):
+        """Where a bit of a primary entry is wrong, the backup at the disk's end counts."""
+        self.check_first(1)
+
+    def test_header(self):
+        """Where a bit of the primary header is wrong, the backup at the disk's end counts."""
+        node = self.check_first(0)
+        self.need("CMD_STAT", "stat")
+        self.assertIn(f"DISKUUID: {PartitionTest.uuid}", "\n".join(self.shell(f"stat {node}")))
+
+
+class LargeDiskTest(BlockCase):
+    """A disk whose sectors have numbers, and whose bytes have addresses, of more than 32 bits."""
+
+    size = 6 << 30
+    places = (0, (4 << 30) - SECTOR, 4 << 30, (5 << 30) + 7 * SECTOR, size - SECTOR)
+    pieces = {place: random.randbytes(SECTOR) for place in places}
+    variant = Variant(drives=(Drive("large", images.sparse(size, pieces)),))
+
+    def test_read(self):
+        """Each sector around and behind 4 GiB is read from its place."""
+        _, node = self.drive()
+        self.assertEqual(int(self.answer(f"ls -l {node}").split()[1]), self.size)
+        for place, content in self.pieces.items():
+            self.check_range(node, place, content)
+
+    def test_write(self):
+        """A sector behind 4 GiB is written to its place, and not to the one 4 GiB before."""
+        path, node = self.drive()
+        place = (4 << 30) + 9 * SECTOR
+        self.shell(f"memset -d {node} {place} 0xa5 {SECTOR}")
+        with path.open("rb") as disk:
+            found = {start: (disk.seek(start), disk.read(SECTOR))[1] for start in (place, place - (4 << 30))}
+        self.assertEqual(found, {place: b"\xa5" * SECTOR, place - (4 << 30): bytes(SECTOR)})

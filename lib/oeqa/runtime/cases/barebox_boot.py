@@ -37,6 +37,14 @@ class BootTest(case.BootloaderTestCase):
         self.assertEqual(boot.board, board, boot.text)
         self.assertEqual(self.board.dialect.prompt.search(boot.text)["board"], board, boot.text)
 
+    def test_log_levels(self):
+        """The log shows the messages of the level that is asked for, and no others."""
+        self.need("CMD_DMESG", "dmesg")
+        self.shell("dmesg -e otters swim")
+        self.assertIn("otters swim", "\n".join(self.shell("dmesg -l info")))
+        for level in ("err", "warn", "notice"):
+            self.assertNotIn("otters swim", "\n".join(self.shell(f"dmesg -l {level}")))
+
     def test_no_errors_logged(self):
         """Nothing of the level error or worse is in the log of a start."""
         self.need("CMD_DMESG", "dmesg")

@@ -52,20 +52,33 @@ class StoredTest(case.BootloaderTestCase):
         self.assertEqual(self.answer("echo [$nv.gone] $nv.unsaved $global.unsaved"), "[] before before")
 
     def test_files(self):
-        """Files, folders and scripts of the environment are kept, an init script runs, a removed file stays away."""
-        self.need("CMD_SHA256SUM", "sha256sum")
+        """Files, folders, links and scripts of the environment are kept, an init script runs, removed files stay away,
+        one of the built-in environment, too."""
+        for symbol, command in (("CMD_SHA256SUM", "sha256sum"), ("CMD_LN", "ln"), ("CMD_READLINK", "readlink")):
+            self.need(symbol, command)
         size = random.randrange(4200, 5000)
         self.shell(f"mkdir -p /env/kept/in; echo -o /env/kept/in/word {self.word}; echo -o /env/kept/gone x")
-        self.shell("mkdir -p /env/init; echo -o /env/init/mine '#!/bin/sh'")
+        self.shell("mkdir -p /env/init; echo -o /env/init/mine '#!/bin/sh'; rm /env/data/boot-template")
         self.shell(f"echo -a /env/init/mine 'echo init says {self.word}'")
+        self.shell("ln in/word /env/kept/link")
         self.shell(f"memcpy -s /dev/prng -d /env/kept/noise 0 0 {size}; rm /env/kept/gone; saveenv", seconds=60)
         digest = self.answer("sha256sum /env/kept/noise").split()[0]
         self.board.cut()
         self.assertEqual(self.answer("cat /env/kept/in/word"), self.word)
         self.assertIn(f"init says {self.word}", self.board.boots[-1].text)
         self.assertEqual(self.answer("sha256sum /env/kept/noise").split()[0], digest)
+        self.assertEqual(self.answer("readlink /env/kept/link v; echo $v"), "in/word")
         self.shell("test -e /env/kept/gone", status=1)
+        self.shell("test -e /env/data/boot-template", status=1)
         self.shell("rm -r /env/kept; rm /env/init/mine; saveenv")
+
+    def test_other_file(self):
+        """Any folder is saved to any file, and loaded from there to another folder."""
+        self.need("CMD_LOADENV", "loadenv")
+        self.shell(f"mkdir -p /a/b; echo -o /a/b/word {self.word}; echo -n -o /a/empty; saveenv /saved /a")
+        self.shell("rm -r /loaded; mkdir /loaded; loadenv -s /saved /loaded")
+        self.assertEqual(self.answer("cat /loaded/b/word"), self.word)
+        self.shell("test -e /loaded/empty; test -s /loaded/b/word; rm -r /a /loaded; rm /saved")
 
     def test_default(self):
         """Once saveenv -z asked for it, the built-in environment is used, and nothing of the stored one."""
@@ -106,6 +119,11 @@ class InjectedTest(case.BootloaderTestCase):
         self.assertEqual(self.answer('echo "$nv.otter"'), "swims = well")
         self.assertEqual(self.answer("echo $global.autoboot_timeout"), "7")
 
+    def test_countdown(self):
+        """The countdown begins at the number of seconds that QEMU hands over."""
+        self.board.shell()
+        self.assertRegex(self.board.boots[-1].text, r"to stop autoboot: +7\b")
+
     def test_script(self):
         """A boot script that QEMU hands over runs."""
         self.assertIn("mine runs", "\n".join(self.attempt("boot mine").lines))
@@ -115,6 +133,17 @@ class InjectedTest(case.BootloaderTestCase):
         for name, text in self.texts:
             lines = self.shell(f"cat /mnt/fw_cfg/by_name/opt/org.barebox.env/{name}")
             self.assertEqual("\n".join(lines), text.rstrip("\n"))
+
+
+class AbortTest(case.BootloaderTestCase):
+    variant = Variant(fw_cfg=(("opt/org.barebox.env/nv/autoboot", "abort"),))
+
+    def test_no_countdown(self):
+        """Where autoboot is aborted by QEMU, the prompt comes without a countdown."""
+        self.need("FS_QEMU_FW_CFG")
+        self.need("ENV_HANDLING")
+        self.board.shell()
+        self.assertNotIn("to stop autoboot", self.board.boots[-1].text)
 
 
 class DefaultTest(case.BootloaderTestCase):

@@ -165,6 +165,64 @@ class SquashfsTest(FilesCase):
         self.check_absent(folder)
 
 
+# Links, whose targets are short enough for ext4's inode or not, and holes.
+TARGET = "sub/target"
+LINKS = {f"sub/link{n}": images.Link("./" * ((n - 6) // 2) + "/" * (n % 2) + "target") for n in (6, 59, 60, 61, 200)}
+HOLES = {
+    "inside": random.randbytes(5000) + bytes(70_000) + random.randbytes(9000),
+    "ends": random.randbytes(4096) + bytes(40_000),
+    "begins": bytes(1 << 16) + random.randbytes(100),
+    "empty": bytes(30_000),
+}
+
+
+def special():
+    return {TARGET: random.randbytes(777), **LINKS, **HOLES}
+
+
+class SpecialCase(FilesCase):
+    """Links and holes."""
+
+    def check_links(self):
+        self.need("CMD_READLINK", "readlink")
+        folder = self.mount()
+        for name, target in LINKS.items():
+            self.assertEqual(self.answer(f"readlink {folder}/{name} v; echo $v"), target, name)
+            digests = {self.answer(f"sha256sum {folder}/{x}").split()[0] for x in (name, TARGET)}
+            self.assertEqual(len(digests), 1, f"{name} does not lead to {TARGET}")
+
+    def check_holes(self):
+        folder = self.mount()
+        for name, content in HOLES.items():
+            self.assertEqual(self.answer(f"sha256sum {folder}/{name}").split()[0], self.hash(content), name)
+
+
+class SpecialExt4Test(SpecialCase):
+    config = "FS_EXT4"
+    variant = Variant(drives=(Drive("ext4", images.ext4(special, 16 * MIB)),))
+
+    def test_links(self):
+        """Links on ext4 lead to their targets, whatever their length."""
+        self.check_links()
+
+    def test_holes(self):
+        """Holes in files on ext4 are read as zeros."""
+        self.check_holes()
+
+
+class SpecialSquashfsTest(SpecialCase):
+    config = "FS_SQUASHFS"
+    variant = Variant(drives=(Drive("squashfs", images.squashfs(special)),))
+
+    def test_links(self):
+        """Links in a squashfs lead to their targets, whatever their length."""
+        self.check_links()
+
+    def test_holes(self):
+        """Holes in files in a squashfs are read as zeros."""
+        self.check_holes()
+
+
 class UnmountTest(FilesCase):
     config = "FS_EXT4"
     variant = Variant(drives=(Drive("ext4", images.ext4(tree, 24 * MIB)),))

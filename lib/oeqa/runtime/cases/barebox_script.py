@@ -2,6 +2,7 @@
 """barebox's shell runs scripts: arguments, nested loops, arithmetic, tests, wildcards, options and files."""
 
 import random
+import time
 
 from oeqa.barebox import case
 
@@ -25,6 +26,11 @@ class ScriptTest(case.BootloaderTestCase):
         """A script gets its name, its arguments and their number, and gives its exit status."""
         path = self.script("args", "echo $0: $1, $2 of $#", "exit 3")
         self.assertEqual(self.shell(f'sh {path} one "two words" three', status=3), [f"{path}: one, two words of 3"])
+
+    def test_all_arguments(self):
+        """$* stands for all arguments, in their order."""
+        lines = self.shell(f"sh {self.script('all', 'echo all: $*')} one two three")
+        self.assertEqual([x.rstrip() for x in lines], ["all: one two three"])
 
     def test_own_variables(self):
         """What a script assigns is its own, what a sourced one assigns stays."""
@@ -60,23 +66,33 @@ class ScriptTest(case.BootloaderTestCase):
         self.assertEqual(self.answer("n=9; until [ $n -eq 0 ]; do let n=n-3; done; echo $n"), "0")
 
     def test_options(self):
-        """getopt finds options and their arguments."""
+        """getopt finds options and their arguments, with a blank between them or not."""
         self.need("CMD_GETOPT", "getopt")
         path = self.script("options", 'while getopt "ab:c" o; do echo $o[$OPTARG]; done')
         lines = self.attempt(f"OPTARG=; sh {path} -a -b word rest").lines
         self.assertEqual([x for x in lines if "[" in x], ["a[]", "b[word]"])
+        lines = self.attempt(f"OPTARG=; sh {path} -cbword rest").lines
+        self.assertEqual([x for x in lines if "[" in x], ["c[]", "b[word]"])
 
     def test_read_line(self):
-        """readf reads a file's line into a variable."""
+        """readf reads a file's first line into a variable, without the blanks around it."""
         self.need("CMD_READF", "readf")
-        self.shell(f"echo -o {FOLDER}/line some words; readf {FOLDER}/line v")
+        self.shell(f"echo -o {FOLDER}/line '  some words '; echo -a {FOLDER}/line more; readf {FOLDER}/line v")
         self.assertEqual(self.answer("echo [$v]"), "[some words]")
 
     def test_wildcards(self):
         """*, ? and [] stand for the files that are there, and for themselves where there are none."""
         for name in ("a1", "a2", "b1", "c"):
             self.shell(f"echo -o {FOLDER}/{name} {name}")
-        for pattern, names in (("a*", "a1 a2"), ("?1", "a1 b1"), ("[bc]*", "b1 c"), ("*", "a1 a2 b1 c")):
+        patterns = {
+            "a*": "a1 a2",
+            "?1": "a1 b1",
+            "[bc]*": "b1 c",
+            "*": "a1 a2 b1 c",
+            "[a-b]1": "a1 b1",
+            "[!a]*": "b1 c",
+        }
+        for pattern, names in patterns.items():
             expected = " ".join(f"{FOLDER}/{name}" for name in names.split())
             self.assertEqual(self.answer(f"echo {FOLDER}/{pattern}"), expected)
         self.assertEqual(self.answer(f"echo {FOLDER}/x*"), f"{FOLDER}/x*")
@@ -111,7 +127,8 @@ class TestCommandTest(case.BootloaderTestCase):
         a, b = sorted(random.sample(range(2, 1000000), 2))
         self.check({f"{a} -lt {b}": 0, f"{b} -lt {a}": 1, f"{a} -le {a}": 0, f"{b} -gt {a}": 0, f"{a} -gt {a}": 1})
         self.check({f"{a} -ge {b}": 1, f"{a} -ge {a}": 0, f"{a} -eq {a}": 0, f"{a} -eq {b}": 1, f"{a} -ne {b}": 0})
-        self.check({"9 -lt 10": 0, "10 -lt 9": 1, "-1 -lt 1": 0})
+        self.check({f"{a} -lt {a}": 1, f"{b} -le {a}": 1, f"{a} -le {b}": 0, f"{a} -ne {a}": 1, f"{a} -gt {b}": 1})
+        self.check({"9 -lt 10": 0, "10 -lt 9": 1, "-1 -lt 1": 0, "0x10 -eq 16": 0, "-2 -gt -1": 1})
 
     def test_strings(self):
         """Strings compare as strings, and an empty one is one."""
@@ -119,8 +136,13 @@ class TestCommandTest(case.BootloaderTestCase):
         self.check({'-z ""': 0, "-z x": 1, '-n ""': 1, "-n x": 0})
 
     def test_files(self):
-        """Files, folders and what is not there are told apart."""
-        self.shell("echo -o /tested x")
+        """Files, folders, links, devices, empty files and what is not there are told apart."""
+        self.need("CMD_LN", "ln")
+        self.shell("rm -f /tested-link; echo -o /tested x; echo -n -o /tested-empty; ln /tested /tested-link")
+        self.check(
+            {"-s /tested": 0, "-s /tested-empty": 1, "-L /tested-link": 0, "-L /tested": 1, "-f /tested-link": 0}
+        )
+        self.check({"-c /dev/zero": 0, "-c /tested": 1, "-b /tested": 1, "-f /tested-link": 0})
         self.check({"-e /tested": 0, "-f /tested": 0, "-d /tested": 1, "-d /dev": 0, "-f /dev": 1, "-e /nowhere": 1})
 
     def test_joined(self):
@@ -214,3 +236,14 @@ class TimeTest(case.BootloaderTestCase):
         for command, least in (("msleep 250", 250), ("sleep 1", 1000)):
             taken = int(self.shell(f"time {command}")[-1].removeprefix("time: ").removesuffix("ms"))
             self.assertIn(taken, range(least, least + 200), command)
+
+    def test_host_clock(self):
+        """A second of barebox' is one of the host's; of three tries the fastest counts, as the host may be busy."""
+        taken = []
+        for _ in range(3):
+            started = time.monotonic()
+            self.shell("sleep 1")
+            taken.append(time.monotonic() - started)
+            if min(taken) < 1.5:
+                break
+        self.assertTrue(0.9 < min(taken) < 1.5, f"sleep 1 took {taken} s")

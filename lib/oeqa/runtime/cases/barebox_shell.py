@@ -56,6 +56,24 @@ class ShellTest(case.BootloaderTestCase):
         """Quotes in a variable's value are a part of it."""
         self.assertEqual(self.answer('v=\'a"b\'; echo "$v"'), 'a"b')
 
+    def test_echo(self):
+        """echo leaves out the line's end with -n, and takes escapes with -e alone."""
+        self.assertEqual(self.shell("echo -n otter; echo s"), ["otters"])
+        self.assertEqual(self.answer("echo 'a\\tb'"), "a\\tb")
+        self.need("CMD_ECHO_E", "echo")
+        self.assertEqual(self.answer("echo -e 'a\\tb'"), "a\tb")
+
+    def test_interrupt(self):
+        """Ctrl-C ends a command that waits, and a loop."""
+        self.need("CMD_SLEEP", "sleep")
+        for command in ("sleep 30", "while true; do sleep 1; done"):
+            self.assertNotEqual(self.interrupt(command).status, 0, command)
+        self.assertEqual(self.answer("echo alive"), "alive")
+
+    def test_line_editing(self):
+        """Backspace takes back what was typed."""
+        self.assertEqual(self.shell("echo oxx\b\btterr\x7fs")[-1], "otters")
+
     def test_long_command(self):
         """A command of 1000 characters arrives whole."""
         text = "".join(chr(ord("a") + i % 26) for i in range(995))
@@ -105,17 +123,40 @@ class FileTest(case.BootloaderTestCase):
         """Digests are those that the test computes itself."""
         text = "the quick brown fox"
         self.shell(f"echo -o {self.folder}/text {text}")
-        done = []
-        for name in DIGESTS:
-            if self.board.symbols is not None and f"CMD_{name.upper()}SUM" not in self.board.symbols:
-                continue
+        for name in self.available():
             expected = hashlib.new(name, f"{text}\n".encode()).hexdigest()
             self.assertEqual(self.answer(f"{name}sum {self.folder}/text").split()[0], expected)
-            done.append(name)
-        self.assertTrue(done, "the configuration has no digest command at all")
+
+    def available(self):
+        """The digests that there are commands for."""
+        symbols = self.board.symbols
+        found = [name for name in DIGESTS if symbols is None or f"CMD_{name.upper()}SUM" in symbols]
+        self.assertTrue(found, "the configuration has no digest command at all")
+        return found
+
+    def test_digest_lengths(self):
+        """Digests are right where the data end at, before and behind the end of a digest's own block."""
+        self.need("CMD_MEMSET", "memset")
+        for length in (0, 55, 56, 57, 63, 64, 65, 111, 112, 119, 120, 127, 128):
+            self.shell(f"rm -f {self.folder}/text; echo -n -o {self.folder}/text")
+            self.shell(f"memset -d {self.folder}/text 0 0x61 {length}")
+            for name in self.available():
+                digest = self.answer(f"{name}sum {self.folder}/text").split()[0]
+                self.assertEqual(digest, self.hash(b"a" * length, name), f"{name} of {length} bytes")
+
+    def test_grown(self):
+        """A file that grew piece by piece is whole."""
+        pieces = [f"{n}" * (1 + n * 7 % 90) for n in range(16)]
+        for n, piece in enumerate(pieces):
+            self.shell(f"echo {'-a' if n else '-o'} {self.folder}/grown {piece}")
+        content = "".join(f"{piece}\n" for piece in pieces).encode()
+        name = self.available()[0]
+        self.assertEqual(self.answer(f"{name}sum {self.folder}/grown").split()[0], self.hash(content, name))
 
     def test_crc32(self):
         """crc32 over a file is the CRC of IEEE 802.3."""
         self.need("CMD_CRC", "crc32")
-        self.shell(f"echo -o {self.folder}/text otter")
-        self.assertEqual(int(self.answer(f"crc32 -f {self.folder}/text").split()[-1], 16), zlib.crc32(b"otter\n"))
+        for text in ("otter", "otters", "otters swim in the river"):
+            self.shell(f"echo -o {self.folder}/text {text}")
+            crc = int(self.answer(f"crc32 -f {self.folder}/text").split()[-1], 16)
+            self.assertEqual(crc, zlib.crc32(f"{text}\n".encode()), text)

@@ -11,7 +11,8 @@ from oeqa.barebox.variant import Variant
 # The state node of barebox' common/boards/qemu-virt/qemu-virt-flash.dtsi.
 MAGIC = 0x290CF8C6.to_bytes(4, "little")
 PRIORITY = "state.bootstate.system0.priority"
-PRIORITY_OFFSET = 4
+DATA, PRIORITY_OFFSET = 16, 4
+BLOCK = 1 << 18
 DEFAULT = 20
 COPIES = 3
 
@@ -53,16 +54,16 @@ class StateCase(case.BootloaderTestCase):
     def newest(self):
         """The newest copy in each erase block of the flash: its place and the value in it."""
         content = self.board.files.flash().read_bytes()
-        blocks = {place >> 18: place for place in sorted(copies(content))}
+        blocks = {place // BLOCK: place for place in sorted(copies(content))}
         data = copies(content)
         values = {p: int.from_bytes(data[p][PRIORITY_OFFSET : PRIORITY_OFFSET + 4], "little") for p in blocks.values()}
         return content, values
 
-    def damage(self, places):
-        """Change one bit of the data of each copy at ``places``."""
+    def damage(self, places, offset=DATA + PRIORITY_OFFSET):
+        """Change one bit of the priority of each copy at ``places``, or of the four bytes at another offset."""
         content = bytearray(self.board.files.flash().read_bytes())
         for place in places:
-            content[place + 16 + random.randrange(16)] ^= 1 << random.randrange(8)
+            content[place + offset + random.randrange(4)] ^= 1 << random.randrange(8)
         self.board.files.flash().write_bytes(content)
 
 
@@ -120,16 +121,34 @@ class RedundancyTest(StateCase):
         self.assertEqual(list(self.newest()[1].values()), [self.value] * COPIES)
 
     def test_one_is_enough(self):
-        """The value is found from each copy alone, while the others are damaged; and then there are three again."""
+        """The value is found from each copy alone, while the others' data are damaged; and then all are repaired."""
+        self.check_each_alone(DATA + PRIORITY_OFFSET)
+
+    def test_header(self):
+        """The same where the others' headers are damaged, in their sum."""
+        self.check_each_alone(12)
+
+    def check_each_alone(self, offset):
         for kept in range(COPIES):
             self.set(self.value + kept)
             self.board.cut()
             places = sorted(self.newest()[1])
-            self.damage([place for number, place in enumerate(places) if number != kept])
+            self.damage([place for number, place in enumerate(places) if number != kept], offset)
             self.assertEqual(self.get(), self.value + kept, f"copy {kept} alone")
             self.board.cut()
             values = list(self.newest()[1].values())
             self.assertEqual(values, [self.value + kept] * COPIES, f"not repaired from copy {kept}")
+
+    def test_foreign(self):
+        """Copies with right sums and another board's magic number are refused, and the defaults are used."""
+        self.set(self.value)
+        self.board.cut()
+        content = bytearray(self.board.files.flash().read_bytes())
+        for place in copies(bytes(content)):
+            content[place] ^= 1
+            content[place + 12 : place + 16] = zlib.crc32(content[place : place + 12]).to_bytes(4, "little")
+        self.board.files.flash().write_bytes(content)
+        self.assertEqual(self.get(), DEFAULT)
 
     def test_none_is_left(self):
         """Where all copies are damaged, that is said, the defaults are used, and the state can be saved again."""
@@ -144,6 +163,33 @@ class RedundancyTest(StateCase):
         self.set(self.value)
         self.board.cut()
         self.assertEqual(self.get(), self.value)
+
+
+class WrapTest(StateCase):
+    """The blocks of the flash are full, so that they have to be erased."""
+
+    def fill(self, room):
+        """Repeat the newest copy of each block until less than ``room`` copies fit behind it."""
+        content = bytearray(self.board.files.flash().read_bytes())
+        for place in self.newest()[1]:
+            first, last = place // BLOCK * BLOCK, (place // BLOCK + 1) * BLOCK
+            size = len(content[place:last].rstrip(b"\xff"))
+            copy = bytes(content[place : place + size])
+            for start in range(place, last - room * size, size):
+                content[start : start + size] = copy
+            self.assertEqual((place - first) % size, 0, "the copies in a block are not of one size")
+        self.board.files.flash().write_bytes(content)
+
+    def test_full(self):
+        """Values that are saved over the end of a full block are found, in three copies."""
+        self.set(self.value)
+        self.board.cut()
+        self.fill(room=3)
+        for number in range(1, 7):
+            self.assertEqual(self.get(), self.value + number - 1)
+            self.set(self.value + number)
+            self.board.cut()
+            self.assertEqual(list(self.newest()[1].values()), [self.value + number] * COPIES, f"save {number}")
 
 
 class PowerCutTest(StateCase):
