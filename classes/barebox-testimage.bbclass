@@ -15,8 +15,8 @@
 # Variables, in the order in which a user meets them:
 
 TEST_SUITES[doc] = "Modules of cases to run, out of lib/oeqa/runtime/cases of all layers."
-TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_devices barebox_memory barebox_virtio barebox_virtqueues \
-barebox_block barebox_filesystems barebox_flash barebox_environment barebox_state barebox_network barebox_kvm_hazards \
+TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_devices barebox_memory barebox_ram barebox_virtio barebox_virtqueues \
+barebox_block barebox_partitions barebox_filesystems barebox_flash barebox_environment barebox_state barebox_network barebox_kvm_hazards \
 barebox_reset"
 
 BAREBOX_ACCEL[doc] = "Accelerator of barebox-virt's tests. auto, the default: KVM where a guest really runs with it, \

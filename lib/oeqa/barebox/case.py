@@ -26,12 +26,14 @@ class BootloaderTestCase(unittest.TestCase):
 
     ``target`` is the library's :class:`~oeqa.barebox.target.Target`, or oeqa's controller, whose ``barebox`` is one.
     ``bootloader`` names the one whose shell the case speaks, ``variant`` how the machine differs from its description.
-    A class that is ``slow`` is left to the nightly run.
+    A class that is ``slow`` is left to the nightly run. ``needs`` are Kconfig symbols without which its cases are
+    skipped before the machine of the variant is made.
     """
 
     bootloader: ClassVar[str] = "barebox"
     variant: ClassVar[Variant] = Variant()
     slow: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
     target: Any = None
     maxDiff = None
     _in_hand: Device | None = None
@@ -48,6 +50,8 @@ class BootloaderTestCase(unittest.TestCase):
             self.skipTest(f"the case is for {self.bootloader}, the firmware is {found}")
         if self.slow and not self.board.slow:
             self.skipTest("slow: left to a run with --slow (BAREBOX_TEST_SLOW)")
+        for symbol in self.needs:
+            self.need(symbol, symbol.partition("CMD_")[2].lower())
         self.want(self.variant)
 
     def want(self, variant: Variant) -> None:

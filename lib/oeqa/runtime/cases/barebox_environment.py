@@ -27,11 +27,10 @@ def stored(content):
 
 class StoredTest(case.BootloaderTestCase):
     variant = Variant(flash=True)
+    needs = ("CMD_SAVEENV", "CMD_NV")
 
     def setUp(self):
         super().setUp()
-        self.need("CMD_SAVEENV", "saveenv")
-        self.need("CMD_NV", "nv")
         self.word = f"w{random.getrandbits(64):x}"
 
     def test_over_reset(self):
@@ -108,11 +107,7 @@ class StoredTest(case.BootloaderTestCase):
 class InjectedTest(case.BootloaderTestCase):
     texts = (("nv/otter", "swims = well"), ("nv/autoboot_timeout", "7"), ("boot/mine", "#!/bin/sh\necho mine runs\n"))
     variant = Variant(fw_cfg=tuple((f"opt/org.barebox.env/{name}", text) for name, text in texts))
-
-    def setUp(self):
-        super().setUp()
-        self.need("FS_QEMU_FW_CFG")
-        self.need("ENV_HANDLING")
+    needs = ("FS_QEMU_FW_CFG", "ENV_HANDLING")
 
     def test_variables(self):
         """Variables that QEMU hands over by fw_cfg are there, and take effect."""

@@ -1,63 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""barebox reads, writes, compares, maps and allocates memory as it should, at several sizes of RAM."""
+"""barebox reads, writes, compares and allocates memory as it should."""
 
 import hashlib
 import random
-import re
 
-from oeqa.barebox import case
-from oeqa.barebox.variant import Variant
-
-WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8}
-MIB = 1 << 20
-
-
-def values(lines, width):
-    """The numbers in md's hex dump, as many as its line holds of the width."""
-    digits = 2 * WIDTHS[width]
-    columns = 16 * (digits + 1) // WIDTHS[width] + 2
-    found = []
-    for line in lines:
-        text = line.partition(": ")[2][:columns]
-        found += [int(x, 16) for x in re.findall(rf"\b[0-9a-f]{{{digits}}}\b", text)]
-    return found
-
-
-def split(data, width):
-    """The little-endian numbers of one width in some bytes."""
-    size = WIDTHS[width]
-    return [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
-
-
-class Ram(case.BootloaderTestCase):
-    """RAM that is nobody's: what the cases below have in common."""
-
-    def setUp(self):
-        super().setUp()
-        if "EFI_PAYLOAD" in (self.board.symbols or ()):
-            self.skipTest("CONFIG_EFI_PAYLOAD is on: RAM belongs to the firmware below")
-
-    def banks(self):
-        """Each bank of RAM: its bounds and the bounds of what lies in it."""
-        self.need("CMD_IOMEM", "iomem")
-        found = []
-        for line in self.shell("iomem"):
-            indent, first, last, name = re.match(r"( *)0x(\w+) - 0x(\w+) \(.*?\) (.*)", line).groups()
-            area = int(first, 16), int(last, 16) + 1
-            if len(indent) == 2:
-                found += [(*area, [])] if re.match(r"ram\d+$", name) else []
-            elif found and len(indent) == 4 and found[-1][0] <= area[0] < found[-1][1]:
-                found[-1][2].append(area)
-        if not found:
-            self.skipTest("iomem lists no RAM: an EFI payload owns none")
-        return found
-
-    def free(self):
-        """The bounds of the larger gap in the first bank, less its first half, where QEMU's device tree may be."""
-        start, end, used = self.banks()[0]
-        edges = [(start, start), *sorted(used), (end, end)]
-        low, high = max(((a[1], b[0]) for a, b in zip(edges, edges[1:])), key=lambda gap: gap[1] - gap[0])
-        return (low + (high - low) // 2 + 0xFFF) & ~0xFFF, high
+from oeqa.barebox import case, ram
+from oeqa.barebox.ram import MIB, RamCase
 
 
 class AccessTest(case.BootloaderTestCase):
@@ -80,7 +28,7 @@ class AccessTest(case.BootloaderTestCase):
 
     def read(self, offset, size, width="b", more=""):
         lines = self.shell(f"md -{width} {more} {self.option('s')} {self.base + offset:#x}+{size}")
-        return values(lines, width)
+        return ram.values(lines, width)
 
     def write(self, offset, numbers, width="b", more=""):
         text = " ".join(f"{n:#x}" for n in numbers)
@@ -88,20 +36,20 @@ class AccessTest(case.BootloaderTestCase):
 
     def test_every_width(self):
         """What is written in one width is read in each other one."""
-        for width in WIDTHS:
+        for width in ram.WIDTHS:
             data = random.randbytes(32)
-            self.write(64, split(data, width), width)
-            for other in WIDTHS:
-                self.assertEqual(self.read(64, 32, other), split(data, other), f"{width} read as {other}")
+            self.write(64, ram.split(data, width), width)
+            for other in ram.WIDTHS:
+                self.assertEqual(self.read(64, 32, other), ram.split(data, other), f"{width} read as {other}")
 
     def test_swapped(self):
         """md -x and mw -x swap the bytes of each number."""
         data = random.randbytes(16)
         for width in ("w", "l", "q"):
-            self.write(32, split(data, width), width, "-x")
-            swapped = b"".join(n.to_bytes(WIDTHS[width], "big") for n in split(data, width))
+            self.write(32, ram.split(data, width), width, "-x")
+            swapped = b"".join(n.to_bytes(ram.WIDTHS[width], "big") for n in ram.split(data, width))
             self.assertEqual(bytes(self.read(32, 16)), swapped, f"mw -{width} -x")
-            self.assertEqual(self.read(32, 16, width, "-x"), split(data, width), f"md -{width} -x")
+            self.assertEqual(self.read(32, 16, width, "-x"), ram.split(data, width), f"md -{width} -x")
 
     def test_odd_addresses(self):
         """Bytes are written and read at odd addresses, and their neighbours stay."""
@@ -115,7 +63,7 @@ class AccessTest(case.BootloaderTestCase):
 
     def test_masked(self):
         """mm changes the bits of its mask and no other."""
-        for width, size in WIDTHS.items():
+        for width, size in ram.WIDTHS.items():
             before, value, mask = (random.getrandbits(8 * size) for _ in range(3))
             self.write(128, [before], width)
             self.shell(f"mm -{width} {self.option('d')} {self.base + 128:#x} {value:#x} {mask:#x}")
@@ -142,7 +90,7 @@ class AccessTest(case.BootloaderTestCase):
         self.shell(f"{command} 2048")
 
 
-class RamAccessTest(AccessTest, Ram):
+class RamAccessTest(AccessTest, RamCase):
     """On RAM."""
 
     place = "/dev/mem"
@@ -171,10 +119,10 @@ class AreaTest(case.BootloaderTestCase):
     def test_areas(self):
         """An area is given by its length or by its last byte."""
         for area in ("16+32", "0x10+0x20", "16-47", "0x10-0x2f"):
-            self.assertEqual(len(values(self.shell(f"md -b -s /area {area}"), "b")), 32, area)
+            self.assertEqual(len(ram.values(self.shell(f"md -b -s /area {area}"), "b")), 32, area)
 
 
-class CopyTest(Ram):
+class CopyTest(RamCase):
     def setUp(self):
         super().setUp()
         self.need("CMD_MEMCPY", "memcpy")
@@ -185,13 +133,13 @@ class CopyTest(Ram):
         start, _ = self.free()
         data = bytearray(random.randbytes(512))
         for offset in range(0, 512, 64):
-            words = " ".join(f"{n:#x}" for n in split(data[offset : offset + 64], "q"))
+            words = " ".join(f"{n:#x}" for n in ram.split(data[offset : offset + 64], "q"))
             self.shell(f"mw -q {start + offset:#x} {words}")
         for step in range(8):
             source, target, length = step, 256 + random.randrange(8), random.randrange(1, 200)
             data[target : target + length] = data[source : source + length]
             self.shell(f"memcpy {start + source:#x} {start + target:#x} {length}")
-        self.assertEqual(bytes(values(self.shell(f"md -b {start:#x}+512"), "b")), bytes(data))
+        self.assertEqual(bytes(ram.values(self.shell(f"md -b {start:#x}+512"), "b")), bytes(data))
 
     def test_many(self):
         """Some MiB copied from the host to RAM, within RAM and to a file keep their digest."""
@@ -208,12 +156,6 @@ class CopyTest(Ram):
             self.shell("rm /many /again")
 
 
-def memory(test):
-    """Bytes that malloc has given away, and has left."""
-    text = "\n".join(test.shell("meminfo"))
-    return tuple(int(re.search(rf"{word}: (\d+)", text)[1]) for word in ("used", "free"))
-
-
 class MallocTest(case.BootloaderTestCase):
     def setUp(self):
         super().setUp()
@@ -225,119 +167,7 @@ class MallocTest(case.BootloaderTestCase):
         used = []
         for _ in range(6):
             self.shell("memcpy -s /dev/zero -d /load 0 0 4M; mkdir /loads; cp /load /loads/load", seconds=60)
-            self.assertGreaterEqual(memory(self)[0], 8 * MIB)
+            self.assertGreaterEqual(ram.malloc(self)[0], 8 * MIB)
             self.shell("rm -r /loads; rm /load")
-            used.append(memory(self)[0])
+            used.append(ram.malloc(self)[0])
         self.assertLess(max(used[1:]) - used[1], 64 * 1024, f"it grows: {used}")
-
-
-class MappingTest(Ram):
-    """How pages are mapped, by what the processor itself says to the address (mmuinfo)."""
-
-    def setUp(self):
-        super().setUp()
-        self.need("CMD_ARM_MMUINFO", "mmuinfo")
-
-    def mapping(self, address):
-        """What mmuinfo says of an address, for reading and for writing."""
-        text = "\n".join(self.shell(f"mmuinfo {address:#x}"))
-        return text.partition("privileged write:")[::2]
-
-    def area(self, name):
-        found = re.search(rf"0x(\w+) - 0x(\w+) \(.*?\) {name}$", "\n".join(self.shell("iomem")), re.M)
-        self.assertTrue(found, f"iomem lists no {name}")
-        return int(found[1], 16), int(found[2], 16)
-
-    def test_ram(self):
-        """RAM is cached, readable and writable, and is where its address says."""
-        start, end = self.free()
-        heap = self.area("malloc space")
-        for address in (start, end - 4096, (heap[0] + heap[1]) // 2, self.area("stack")[0]):
-            for side in self.mapping(address):
-                self.assertIn("Write-Back", side)
-                self.assertIn(f"Physical Address [51:12]: {address & ~0xFFF:#010x}", side)
-
-    def test_program(self):
-        """barebox' code and constants can be read and not be written."""
-        for name in ("barebox code", "barebox RO data"):
-            for address in self.area(name):
-                read, write = self.mapping(address & ~0xFFF)
-                self.assertIn("Write-Back", read, name)
-                self.assertIn("Translation aborted", write, f"{name} at {address:#x} is writable")
-
-    def test_devices(self):
-        """Devices are mapped as devices."""
-        lines = [x for x in self.shell("iomem") if x.startswith("  0x") and re.search(r"virtio_mmio|fw-cfg|amba", x)]
-        self.assertTrue(lines)
-        for line in lines[:: max(1, len(lines) // 6)]:
-            for side in self.mapping(int(line.split()[0], 16)):
-                self.assertIn("Device-nGnR", side, line)
-
-    def test_unmapped(self):
-        """The first page, and the one that guards the stack, are not mapped."""
-        for address in (0, self.area("guard page")[0]):
-            for side in self.mapping(address):
-                self.assertIn("Translation aborted", side, f"{address:#x} is mapped")
-
-
-class SmallTest(Ram):
-    """With as little RAM as barebox is sold for."""
-
-    variant = Variant(memory=128)
-
-    def check_size(self):
-        size = sum(end - start for start, end, _ in self.banks())
-        self.assertEqual(size, self.variant.memory * MIB)
-        self.assertEqual(size, self.board.query("query-memory-size-summary")["base-memory"])
-
-    def test_size(self):
-        """RAM is as large as QEMU was told."""
-        self.check_size()
-
-    def test_memtest(self):
-        """memtest passes on the largest free area, cached, and writes to all of it."""
-        self.need("CMD_MEMTEST", "memtest")
-        low, high = self.free()
-        places = [low, *(low + (high - low) * n // 8 & ~7 for n in range(1, 8)), high - 8]
-        for place in places:
-            self.shell(f"mw -q {place:#x} 0x6f747465720a")
-        lines = self.shell("memtest", seconds=90)
-        self.assertEqual(lines[-1], "Memtest successful.")
-        tested = re.search(r"0x(\w+) -> 0x(\w+)", "\n".join(lines))
-        self.assertGreater(int(tested[2], 16) - int(tested[1], 16), 32 * MIB, "memtest tests nearly nothing")
-        left = [f"{p:#x}" for p in places if values(self.shell(f"md -q {p:#x}+8"), "q") == [0x6F747465720A]]
-        self.assertEqual(left, [], "memtest did not write there")
-
-    def test_exhausted(self):
-        """Where more is wanted than there is, the command says so, and everything is there for the next one."""
-        self.need("CMD_MEMINFO", "meminfo")
-        free = memory(self)[1]
-        result = self.attempt(f"memcpy -s /dev/zero -d /load 0 0 {self.variant.memory + 64}M", seconds=60)
-        self.shell("rm /load")
-        self.assertIn("No space left on device", "\n".join(result.lines))
-        self.assertGreater(memory(self)[1], free * 0.9)
-
-
-class LargeTest(Ram):
-    """With RAM up to near the end of the first 4 GiB on the virt boards of arm64."""
-
-    variant = Variant(memory=2560)
-
-    def test_size(self):
-        """RAM is as large as QEMU was told."""
-        SmallTest.check_size(self)
-
-    def test_ends(self):
-        """The first and the last free address of RAM hold different values, and so does each GiB between."""
-        low, high = self.free()
-        places = [low, *range((low | (1 << 30) - 1) + 1, high, 1 << 30), high - 8]
-        for number, place in enumerate(places):
-            self.shell(f"mw -q {place:#x} {0x1122334455667700 + number:#x}")
-        read = [values(self.shell(f"md -q {place:#x}+8"), "q") for place in places]
-        self.assertEqual(read, [[0x1122334455667700 + number] for number in range(len(places))])
-
-    def test_bus(self):
-        """memtest's test of bus lines passes over a range of more than a GiB."""
-        self.need("CMD_MEMTEST", "memtest")
-        self.banks()
-        self.assertEqual(self.shell("memtest -b", seconds=60)[-1], "Memtest successful.")

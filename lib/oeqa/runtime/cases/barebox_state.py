@@ -37,12 +37,10 @@ def copies(content):
 
 class StateCase(case.BootloaderTestCase):
     variant = Variant(flash=True)
+    needs = ("STATE", "CMD_STATE", "DRIVER_CFI")
 
     def setUp(self):
         super().setUp()
-        self.need("STATE", "state")
-        self.need("CMD_STATE", "state")
-        self.need("DRIVER_CFI")
         self.value = random.randrange(1000, 1 << 31)
 
     def set(self, value):
