@@ -16,5 +16,7 @@ BAREBOX_PATCHES = " \
     file://0009-virtio-blk-refuse-to-write-to-a-read-only-device.patch \
     file://0010-fs-drop-the-references-of-what-fails-to-open-and-of-.patch \
     file://0011-mtd-cfi_flash-intel-send-buffer-write-commands-to-th.patch \
+    file://0017-watchdog-itco-read-the-whole-register-when-the-timer.patch \
+    file://0018-commands-memcpy-fail-when-interrupted.patch \
     file://0022-memtest-test-the-last-word-of-a-region-too.patch \
 "

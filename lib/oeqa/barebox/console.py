@@ -131,6 +131,21 @@ class Console:
         self.wire.amount = 0
         self.wire.send(command + "\r")
 
+    def press(self, keys: str) -> None:
+        """Press keys, control characters too, as they are and to whatever runs."""
+        self.wire.amount = 0
+        self.wire.send(keys)
+
+    def expect(self, pattern: Pattern[str], seconds: float) -> tuple[str, re.Match[str]]:
+        """The text before what matches a pattern, and the match.
+
+        :raises GuestError: it does not come, or the guest panicked
+        """
+        index, before, match = self._wait(f"{pattern.pattern!r}", [pattern, self.dialect.panic], Deadline(seconds))
+        if index:
+            self._panicked(match)
+        return before, match
+
     def watch(self, seconds: float) -> str:
         """What the guest prints within some seconds.
 

@@ -17,6 +17,8 @@ from .machine import Device, Machine
 from .variant import Drive, Variant
 
 FIRST_MAC = 0x525400123456
+OF_THE_BOARD = ("watchdog",)
+"""Kinds of devices that a board brings along: QEMU gets no option for them."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Program:
     models: frozenset[str]
 
     def lacks(self, device: Device) -> bool:
-        """Whether this QEMU was built without the device (9p, most often)."""
-        return device.model not in self.models
+        """Whether this QEMU was built without the device (9p, most often). A part of the board is always there."""
+        return device.kind not in OF_THE_BOARD and device.model not in self.models
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def device_args(
     args = [a for setting in machine.qemu.globals for a in ("-global", setting)]
     nets = 0
     for device in machine.devices:
-        if bootloader not in device.node or program.lacks(device):
+        if bootloader not in device.node or program.lacks(device) or device.kind in OF_THE_BOARD:
             continue
         backend = _peer if variant and variant.peer and device.kind == "net" and not nets else _BACKENDS[device.kind]
         args += backend(device, files, nets)

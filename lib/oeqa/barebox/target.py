@@ -343,6 +343,12 @@ class Target:
         except ConnectionError as error:
             raise self._lost(GuestError(str(error))) from None
 
+    def events(self) -> list[Mapping[str, Any]]:
+        """What QEMU told of itself (QMP events) since it was asked last."""
+        self.query("query-status")
+        assert self._process is not None
+        return self._process.qmp.events()
+
     @contextlib.contextmanager
     def mmio_writes(self, region: str) -> Iterator[list[tuple[int, int]]]:
         """A time in which the guest's writes to a device's memory region are collected: address and value of each.

@@ -92,56 +92,6 @@ class NetTest(case.BootloaderTestCase):
             self.assertEqual(digest, expected, "the download is not the host's file")
 
 
-class RngTest(case.BootloaderTestCase):
-    def test_differs(self):
-        """The random number generator delivers data, and other data each time."""
-        self.need("CMD_MD5SUM", "md5sum")
-        for _, node in self.each("rng"):
-            zeros = hashlib.md5(bytes(64)).hexdigest()
-            seen = [zeros]
-            for _ in range(4):
-                self.shell(f"memcpy -s /dev/{node} -d /random 0 0 64")
-                self.assertIn(" 64 ", self.answer("ls -l /random"))
-                seen.append(self.answer("md5sum /random").split()[0])
-            self.assertEqual(len(set(seen)), 5, f"repeated or zero: {seen}")
-
-    def test_bytes(self):
-        """Every part of what the random number generator delivers is random."""
-        for _, node in self.each("rng"):
-            self.shell(f"memcpy -s /dev/{node} -d /bytes 0 0 1024")
-            self.check_random(self.dump("/bytes", 1024))
-
-    def check_random(self, data):
-        """No eight bytes repeat, no byte is frequent, and none of the places in a word is poor. Of true random data,
-        one in a billion would fail."""
-        words = [data[n : n + 8] for n in range(0, len(data), 8)]
-        self.assertEqual(len(set(words)), len(words), f"words repeat: {data.hex()}")
-        self.assertLess(max(data.count(n) for n in range(256)), 40, f"a byte is frequent: {data.hex()}")
-        for place in range(8):
-            self.assertGreater(len(set(data[place::8])), 60, f"byte {place} of each word: {data[place::8].hex()}")
-
-
-class PrngTest(RngTest):
-    """The pseudo random numbers that barebox makes itself."""
-
-    def test_differs(self):
-        """Pseudo random numbers differ each time."""
-        seen = [self.dump("/dev/prng", 64) for _ in range(4)]
-        self.assertEqual(len(set(seen)), 4, f"repeated: {seen}")
-
-    def test_bytes(self):
-        """Every part of the pseudo random numbers looks random."""
-        self.check_random(self.dump("/dev/prng", 1024))
-
-    def test_seeded(self):
-        """Each start has pseudo random numbers of its own."""
-        seen = []
-        for _ in range(2):
-            self.board.reset()
-            seen.append(self.dump("/dev/prng", 64))
-        self.assertEqual(len(set(seen)), 2, f"the same after a reset: {seen}")
-
-
 class ShareTest(case.BootloaderTestCase):
     def test_from_host(self):
         """A file of the host's has its contents in the guest."""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""barebox boots by itself once its countdown is over, stops where it is told to, and boots what it is told to."""
+
+import re
+
+from oeqa.barebox.keyboard import KeyboardCase
+from oeqa.barebox.variant import Variant
+
+TARGET = "otter swims"
+
+
+class AutobootCase(KeyboardCase):
+    """The boot target is a script of the stored environment that prints a line and fails, so that the shell comes."""
+
+    variant = Variant(flash=True)
+    needs = ("CMD_SAVEENV", "CMD_NV", "CMD_BOOT")
+
+    def start(self, **variables):
+        """Store variables and reset: what is printed from the banner on to the countdown or to the prompt."""
+        self.shell(f"mkdir -p /env/boot; echo -o /env/boot/otter '#!/bin/sh'; echo -a /env/boot/otter 'echo {TARGET}'")
+        names = {"autoboot": "countdown", "boot.default": "otter", "autoboot_timeout": "2", **variables}
+        self.shell("; ".join(f"nv {name}={value}" for name, value in names.items()) + "; saveenv")
+        self.addCleanup(self.attempt, "nv -r autoboot_abort_key; nv autoboot=countdown; saveenv")
+        self.restart()
+        return self.see(r"^Hit .*?:|^barebox@\S+.*?:/ ", seconds=90)
+
+
+class AutobootTest(AutobootCase):
+    def test_countdown(self):
+        """It counts down, second by second, and boots its target. Where one key alone stops it, others do not."""
+        self.assertIn("Hit m for menu or x to stop autoboot:", self.start(autoboot_abort_key="x"))
+        self.press("y\r")
+        self.assertRegex(self.prompt(seconds=60), rf"(?s)^ +2\b.* 1\b.*{TARGET}")
+
+    def test_abort(self):
+        """autoboot=abort ends at the prompt, without a countdown."""
+        text = self.start(autoboot="abort")
+        self.assertNotIn("Hit ", text)
+        self.assertNotIn(TARGET, text)
+
+    def test_boot(self):
+        """autoboot=boot boots at once, without a countdown."""
+        text = self.start(autoboot="boot")
+        self.assertNotIn("Hit ", text)
+        self.assertIn(TARGET, text)
+
+
+class SlowAutobootTest(AutobootCase):
+    slow = True
+
+    def test_last_moment(self):
+        """Any key stops the countdown, also in its last second, and the target is not booted."""
+        self.assertIn("Hit m for menu or any to stop autoboot:", self.start())
+        self.see(" 2.* 1")
+        self.press("y")
+        self.assertNotIn(TARGET, self.prompt())
+
+    def test_one_key(self):
+        """Where one key alone stops the countdown, that one does."""
+        self.start(autoboot_abort_key="x")
+        self.press("yx")
+        self.assertNotIn(TARGET, self.prompt())
+
+    def test_menu(self):
+        """The key m leads to the menu, and the machine starts again from there."""
+        self.need("CMD_MENU")
+        self.start(autoboot_timeout=20)
+        self.press("m")
+        self.assertNotIn(TARGET, self.see("[Ss]hell", seconds=60))
+        self.board.query("system_reset")
+        self.see("^Hit ", seconds=90)
+        self.press("\r")
+        self.prompt()
+
+
+class BootTargetTest(KeyboardCase):
+    """The command boot."""
+
+    needs = ("CMD_BOOT",)
+
+    def script(self, name, *lines):
+        for number, line in enumerate(("#!/bin/sh", *lines)):
+            self.shell(f"echo {'-a' if number else '-o'} /env/boot/{name} '{line}'")
+
+    def test_one_after_the_other(self):
+        """boot tries its targets in order, and goes on to the next one after each that comes back."""
+        self.shell("mkdir -p /env/boot")
+        for name in ("one", "two", "three"):
+            self.script(name, f"echo this is {name}")
+        found = re.findall(r"this is (\w+)", "\n".join(self.attempt("boot one three two", 60).lines))
+        self.assertEqual(found, ["one", "three", "two"])
+        self.shell("global boot.default='two one'")
+        found = re.findall(r"this is (\w+)", "\n".join(self.attempt("boot", 60).lines))
+        self.assertEqual(found, ["two", "one"])
+
+    def test_nothing(self):
+        """A target that is not there is named, and boot fails."""
+        result = self.attempt("boot nowhere", 60)
+        self.assertNotEqual(result.status, 0)
+        self.assertIn("nowhere", "\n".join(result.lines))
+
+    def test_dry(self):
+        """boot -l lists its targets and boots none."""
+        self.shell("mkdir -p /env/boot")
+        self.script("listed", "echo this runs")
+        lines = "\n".join(self.shell("boot -l listed", seconds=60))
+        self.assertIn("listed", lines)
+        self.assertNotIn("this runs", lines)
