@@ -94,10 +94,6 @@ class BootloaderTestCase(unittest.TestCase):
         """What a command leaves, whatever its exit status."""
         return self.board.run(command, seconds)
 
-    def interrupt(self, command: str, after: float = 0.3) -> Result:
-        """What a command leaves that is ended by Ctrl-C ``after`` some seconds."""
-        return self.board.run(command, interrupt=after)
-
     def dump(self, path: str, size: int, offset: int = 0) -> bytes:
         """A part of a file, by md."""
         self.need("CMD_MD", "md")

@@ -107,10 +107,9 @@ class Console:
         groups = banner.groupdict()
         return Boot(groups["version"], groups["build"], groups.get("board", ""), seconds_taken, text)
 
-    def run(self, command: str, seconds: float = 30.0, interrupt: float | None = None) -> Result:
+    def run(self, command: str, seconds: float = 30.0) -> Result:
         """Run one command at the prompt.
 
-        :param interrupt: seconds after which Ctrl-C is typed; never when left out
         :raises UsageError: the command has a line break or is longer than the shell takes
         :raises ShellError: the shell refused the line
         :raises GuestError: silence, a panic, a reset, the end of QEMU, or no prompt in time
@@ -119,9 +118,6 @@ class Console:
         deadline = Deadline(seconds)
         self.wire.amount = 0
         self.wire.send(line + "\r")
-        if interrupt is not None:
-            time.sleep(interrupt)
-            self.wire.send(CTRL_C)
         output, status = self._answer(command, marker, deadline)
         self._wait("the prompt", [self.dialect.prompt], deadline, command)
         return Result(command, status, _lines(_after_echo(line, self.dialect.noise.sub("", output))))

@@ -134,16 +134,15 @@ class Target:
         assert self._console is not None
         return self._console
 
-    def run(self, command: str, seconds: float = 30.0, interrupt: float | None = None) -> Result:
+    def run(self, command: str, seconds: float = 30.0) -> Result:
         """Run a command at the bootloader's prompt. After a guest's failure the next one starts the machine anew.
 
-        :param interrupt: seconds after which Ctrl-C is typed; never when left out
         :raises GuestError: the guest failed, with its last lines and the way to repeat it
         """
         console = self.shell()
         self._starter.sync()
         try:
-            result = console.run(command, seconds * self._patience, interrupt)
+            result = console.run(command, seconds * self._patience)
         except ShellError:
             raise
         except GuestError as error:

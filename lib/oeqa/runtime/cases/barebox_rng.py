@@ -23,7 +23,7 @@ class RngCase(case.BootloaderTestCase):
         return data
 
     def check(self, data):
-        """It is no pattern: no word repeats, no byte is frequent, none of the places in a word is poor, and every bit is
+        """It is no pattern: no word repeats, no byte is frequent, no place in a word is poor, and every bit is
         set in about half of the bytes. Of 512 true random bytes, one in a billion would fail."""
         words = [data[i : i + 8] for i in range(0, len(data), 8)]
         self.assertEqual(len(set(words)), len(words), f"words repeat: {data.hex()}")

@@ -63,13 +63,6 @@ class ShellTest(case.BootloaderTestCase):
         self.need("CMD_ECHO_E", "echo")
         self.assertEqual(self.answer("echo -e 'a\\tb'"), "a\tb")
 
-    def test_interrupt(self):
-        """Ctrl-C ends a command that waits, and a loop."""
-        self.need("CMD_SLEEP", "sleep")
-        for command in ("sleep 30", "while true; do sleep 1; done"):
-            self.assertNotEqual(self.interrupt(command).status, 0, command)
-        self.assertEqual(self.answer("echo alive"), "alive")
-
     def test_line_editing(self):
         """Backspace takes back what was typed."""
         self.assertEqual(self.shell("echo oxx\b\btterr\x7fs")[-1], "otters")
