@@ -19,4 +19,5 @@ BAREBOX_PATCHES = " \
     file://0017-watchdog-itco-read-the-whole-register-when-the-timer.patch \
     file://0018-commands-memcpy-fail-when-interrupted.patch \
     file://0022-memtest-test-the-last-word-of-a-region-too.patch \
+    file://0023-fs-ramfs-set-the-size-of-symbolic-links.patch \
 "
