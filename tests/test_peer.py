@@ -2,13 +2,14 @@
 """The test's end of a network: frames over QEMU's kind of sockets, and the protocols of the station there."""
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from oeqa.barebox import firmware, machine, qemu, station
 from oeqa.barebox.errors import BareboxError
-from oeqa.barebox.peer import Peer
+from oeqa.barebox.peer import POLL_SECONDS, Peer
 from oeqa.barebox.target import Target
 from oeqa.barebox.variant import Variant
 
@@ -60,6 +61,18 @@ def test_frames_cross_both_ways(tmp_path):
 def test_a_frame_to_nobody_is_lost(tmp_path):
     with Peer((tmp_path / "qemu", tmp_path / "test"), lambda _: ()) as peer:
         peer.send(b"otter")
+
+
+def test_frames_wait_for_a_guest_that_is_slow(tmp_path):
+    """Some frames fill a socket's queue; the sender has to outlast that."""
+    ends = tmp_path / "qemu", tmp_path / "test"
+    frames = [b"%d" % number for number in range(500)]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as guest, Peer(ends, lambda _: frames):
+        guest.bind(str(ends[0]))
+        guest.settimeout(5)
+        guest.sendto(b"otter", str(ends[1]))
+        time.sleep(3 * POLL_SECONDS)
+        assert [guest.recv(99) for _ in frames] == frames
 
 
 def test_a_failure_to_answer_is_not_lost(tmp_path):

@@ -6,7 +6,6 @@ What is spoken is the case's business; this is Ethernet on a pair of datagram so
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -56,9 +55,15 @@ class Peer:
             raise self._error
 
     def send(self, frame: bytes) -> None:
-        """Send one frame to the guest. Where QEMU is not there, it is lost, as on a wire."""
-        with contextlib.suppress(ConnectionError, FileNotFoundError):
-            self._socket.sendto(frame, str(self._theirs))
+        """Send one frame to the guest, as soon as QEMU takes it. Where QEMU is not there, it is lost, as on a wire."""
+        while not self._stop.is_set():
+            try:
+                self._socket.sendto(frame, str(self._theirs))
+            except socket.timeout:
+                continue
+            except (ConnectionError, FileNotFoundError):
+                pass
+            return
 
     def _serve(self) -> None:
         while not self._stop.is_set():
