@@ -13,12 +13,14 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 BANNER = "\r\n\r\nbarebox 2026.06.1 #1 Mon Jan 1 00:00:00 UTC 2026\r\n\r\n\r\nBoard: ARM QEMU virt64\r\n"
 PROMPT = "\x1b[1;32mbarebox@\x1b[1;36mARM QEMU virt64:/\x1b[0m "
 MODELS = ("virtio-blk-device", "virtio-blk-pci", "virtio-net-device", "virtio-net-pci", "virtio-rng-device")
 LIFE_SECONDS = 60
 ANSWERS = {"query-status": {"status": "running"}, "query-migrate": {"status": "failed"}}
+REGISTERS = " PC=0000000040000010 X00=0000000000000001\nX30=0000000040000020  SP=0000000050000000\n"
 
 
 class Guest:
@@ -140,6 +142,17 @@ def late_death(guest, _monitor):
     os._exit(134)
 
 
+def answer_to(request):
+    """What a request is answered with; one for memory is served by a file of it."""
+    arguments = request.get("arguments", {})
+    if request["execute"] == "human-monitor-command":
+        line = arguments["command-line"]
+        return REGISTERS if line.startswith("info registers") else f"mock: {line}\r\n"
+    if request["execute"] == "pmemsave":
+        Path(arguments["filename"]).write_bytes(bytes(arguments["size"]))
+    return ANSWERS.get(request["execute"], {})
+
+
 class Monitor:
     """QMP, as far as the harness uses it."""
 
@@ -168,7 +181,7 @@ class Monitor:
 
     def _serve(self):
         for request in self._requests():
-            answer = {"return": ANSWERS.get(request["execute"], {})}
+            answer = {"return": answer_to(request)}
             self._send({**answer, **({"id": request["id"]} if "id" in request else {})})
             self.agreed.set()
             if request["execute"] == "quit":

@@ -65,6 +65,7 @@ class BootloaderTestCase(unittest.TestCase):
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         if self.target is None or result is None:
             return super().run(result)
+        self.board.begin()
         issue = self.board.expected_failure(self.name)
         if issue is not None:
             method = getattr(self, self._testMethodName)
@@ -169,6 +170,7 @@ class _Result:
         if self._issue is not None:  # in setUp, which unittest.expectedFailure knows nothing of
             self.addExpectedFailure(test, err)
             return
+        self._keep_evidence(test, err)
         self._board.discard()
         self._result.addFailure(test, _in_case(err))
 
@@ -176,8 +178,19 @@ class _Result:
         if self._issue is not None:
             self.addExpectedFailure(test, err)
             return
+        self._keep_evidence(test, err)
         self._board.discard()
         self._result.addError(test, err)
+
+    def _keep_evidence(self, test: unittest.TestCase, err: Any) -> None:
+        """Put the folder with the evidence into the failure's text, whatever became of it."""
+        name = test.name if isinstance(test, BootloaderTestCase) else test.id()
+        try:
+            line = self._board.keep_evidence(name, str(err[1]))
+        except Exception as error:  # evidence never turns a failure into something else
+            line = f"evidence: none, {error!r}"
+        if line:
+            err[1].args = (f"{err[1]}\n{line}", *err[1].args[1:])
 
     def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
         self._board.discard()

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from . import accelerator, dialect, flash, mmio, qemu, starter
+from . import accelerator, changes, dialect, evidence, flash, mmio, qemu, starter
 from .console import Boot, Console, Result
-from .errors import GuestError, SetupError, ShellError, Unavailable
+from .errors import BareboxError, GuestError, SetupError, ShellError, Unavailable
+from .evidence import Evidence
 from .firmware import Firmware
 from .hazards import plugin
 from .known_issues import KnownIssue
@@ -48,10 +49,13 @@ class Target:
     :param boot_seconds: deadline from a start to the prompt
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
     :param slow: whether slow cases are run, too
+    :param evidence_folder: for a folder of evidence for each failed case; none is written where it is left out
+    :param replay: makes the commands that run one case again, for the evidence
     :raises BareboxError: the accelerator is unknown or cannot be had
     """
 
     _variant = Variant()
+    _evidence = Evidence()
     _watch: Watch | None = None
 
     def __init__(
@@ -69,6 +73,8 @@ class Target:
         slow: bool = False,
         hazards: Path | None = None,
         host: Host | None = None,
+        evidence_folder: Path | None = None,
+        replay: evidence.Replay | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -91,6 +97,8 @@ class Target:
         self._failed: GuestError | None = None
         self._starts = 0
         self._commands: frozenset[str] | None = None
+        self._evidence = Evidence(evidence_folder, replay)
+        self._seed = random.getrandbits(64)
 
     def __enter__(self) -> Target:
         return self
@@ -197,8 +205,12 @@ class Target:
             raise Unavailable(reason)
         self.discard()
         self._failed = None
+        for old in self.files.folder.glob(f"*{changes.INITIAL}"):
+            old.unlink()
         for drive in variant.drives:
             drive.make(self.files.disk(drive))
+            if self._evidence.wanted:
+                changes.keep(self.files.disk(drive))
         bank = self.machine.bootloader(self.firmware.bootloader).flash
         if variant.flash and bank:
             flash.make(self.files.flash(), bank, self.firmware)
@@ -321,8 +333,16 @@ class Target:
 
         :raises RequestRefused: there is no memory
         """
+        self.shell()
+        try:
+            return self._read(address, length)
+        except ConnectionError as error:
+            raise self._lost(GuestError(str(error))) from None
+
+    def _read(self, address: int, length: int) -> bytes:
+        assert self._process is not None
         path = qemu.Files(self.files.folder).memory()
-        self.query("pmemsave", val=address, size=length, filename=str(path))
+        self._process.qmp.execute("pmemsave", val=address, size=length, filename=str(path))
         return self.files.memory().read_bytes()
 
     def peer(self, answer: Answer) -> Peer:
@@ -369,6 +389,35 @@ class Target:
             if issue.covers(case) and issue.concerns(self.firmware, self.machine.name, self.accelerator.name, version):
                 return issue
         return None
+
+    # Evidence
+
+    def begin(self) -> None:
+        """A case begins: what was known of an earlier failure is forgotten."""
+        self._evidence.snapshot = None
+
+    def keep_evidence(self, case: str, message: str) -> str:
+        """Write all that is known of the machine, which may still run, and return a line for the failure's text."""
+        if not self._evidence.wanted:
+            return ""
+        if self._evidence.snapshot is None and self._process is not None:
+            self._evidence.snapshot = evidence.take(self._process, self._console, self._read)
+            if self._console is not None:
+                evidence.ask(self._console, self._evidence.snapshot)
+        disks = [] if self._folder is None else self._changed_disks(qemu.Files(self._folder.path))
+        about = evidence.Facts(self.info(), self.machine.arch, self.firmware)
+        return self._evidence.write(case, message, about, disks)
+
+    def _changed_disks(self, files: qemu.Files) -> list[Path]:
+        """The disks that are at hand as they were at first; those of which that can be made again are, only now."""
+        noise = random.Random(self._seed)
+        bank = self.machine.bootloader(self.firmware.bootloader).flash
+        with contextlib.suppress(OSError, BareboxError):
+            for disk in files.disks(self.machine):
+                changes.initial(disk).write_bytes(noise.randbytes(DISK_SIZE))
+            if self._variant.flash and bank:
+                flash.make(changes.initial(files.flash()), bank, self.firmware)
+        return sorted(path.with_suffix("") for path in files.folder.glob(f"*{changes.INITIAL}"))
 
     def info(self) -> dict[str, object]:
         """What ran where, for the results."""
@@ -439,6 +488,8 @@ class Target:
         process = self._process
         if process is None:
             return error
+        if self._evidence.wanted and self._evidence.snapshot is None:
+            self._evidence.snapshot = evidence.take(process, self._console, self._read)
         with contextlib.suppress(ConnectionError):
             state = process.qmp.execute("query-status")["status"]
             if state != "running":
@@ -453,11 +504,12 @@ class Target:
 
     def _fill(self, files: qemu.Files) -> None:
         """Disks, a file for TFTP and folders to share, with contents that differ in each run."""
+        noise = random.Random(self._seed)
         try:
             for folder in files.folders(self.machine):
                 folder.mkdir()
             for disk in files.disks(self.machine):
-                disk.write_bytes(random.randbytes(DISK_SIZE))
+                disk.write_bytes(noise.randbytes(DISK_SIZE))
             (files.tftp() / "download.bin").write_bytes(random.randbytes(DOWNLOAD_SIZE))
         except OSError as error:
             self.stop()

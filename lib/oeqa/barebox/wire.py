@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Sequence
 from re import Pattern
 from typing import IO, TYPE_CHECKING
@@ -22,6 +23,7 @@ HALF_VT100 = re.compile(r"\x1b(?:\[[0-9;?=]*|[()])?\Z")
 CHUNK = 4096
 WINDOW = CHUNK + 2048
 OUTPUT_LIMIT = 4 * 1024 * 1024
+REMEMBERED = 4000
 
 
 class TooMuch(Exception):
@@ -40,8 +42,23 @@ class Wire(_Spawn):
         self.amount = 0
         self.tail = ""
         self._half = ""
+        self._began = time.monotonic()
+        self._seen: deque[tuple[float, str, str]] = deque(maxlen=REMEMBERED)
+
+    def transcript(self) -> str:
+        """What was printed and typed of late, each line with the seconds since the console was opened; typed text
+        stands behind a >."""
+        lines, open_line = [], False
+        for when, mark, text in self._seen:
+            for piece in text.replace("\r", "").splitlines(keepends=True):
+                if mark == ">" or not open_line:
+                    lines.append(f"{'' if not open_line else chr(10)}[{when - self._began:10.4f}] {mark} ")
+                lines.append(piece if mark == "<" else f"{piece.rstrip()!r}\n")
+                open_line = mark == "<" and not piece.endswith("\n")
+        return "".join(lines) + "\n" * open_line
 
     def send(self, s: str | bytes) -> int:
+        self._seen.append((time.monotonic(), ">", s if isinstance(s, str) else s.decode(errors="replace")))
         return os.write(self._to_guest, s.encode() if isinstance(s, str) else s)
 
     def find(self, patterns: Sequence[Pattern[str]], timeout: float) -> tuple[int, str, re.Match[str]]:
@@ -63,5 +80,6 @@ class Wire(_Spawn):
         half = HALF_VT100.search(raw)
         self._half = half.group() if half else ""
         text = VT100.sub("", raw[: len(raw) - len(self._half)])
-        self.tail = (self.tail + text)[-CHUNK:]
+        self._seen.append((self.heard, "<", text))
+        self.tail = (self.tail + text)[-2 * CHUNK :]
         return text

@@ -99,11 +99,12 @@ def make_target(d, logger):
     launch, env = runqemu(description, sysroot, binaries)
     paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
     plugin = firmware.Path(d.getVar("BAREBOX_HAZARDS_PLUGIN"))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
     return Target(
         machine,
         loaded,
         qemu.find(machine, firmware.Path(binary)),
-        firmware.Path(d.getVar("TEST_LOG_DIR")) / time.strftime("%Y%m%d-%H%M%S"),
+        firmware.Path(d.getVar("TEST_LOG_DIR")) / stamp,
         d.getVar("BAREBOX_ACCEL"),
         launch=launch,
         known_issues=known_issues.load(firmware.Path(p) for p in paths if os.path.exists(p)),
@@ -113,6 +114,26 @@ def make_target(d, logger):
         silence_seconds=float(d.getVar("BAREBOX_SILENCE_SECONDS")),
         slow=bb.utils.to_boolean(d.getVar("BAREBOX_TEST_SLOW")),
         hazards=plugin if plugin.exists() else None,
+        evidence_folder=firmware.Path(get_json_result_dir(d)) / "evidence" / stamp,
+        replay=lambda case: replay(d, case, loaded.image),
+    )
+
+
+def replay(d, case, image):
+    """The command that runs one case again: the task, with one case to run. Below it, the way without BitBake."""
+    settings = {"MACHINE": d.getVar("MACHINE"), "TEST_SUITES": case, "BAREBOX_TEST_SLOW": "1"}
+    script = bb.utils.which(d.getVar("BBPATH"), "scripts/barebox-virt")
+    other = [script, "test", d.getVar("MACHINE"), "--firmware", str(image), "--accel", d.getVar("BAREBOX_ACCEL")]
+    return "\n".join(
+        [
+            "cd %s || exit" % shlex.quote(d.getVar("TOPDIR")),
+            'command -v bitbake >/dev/null || { echo "set up the build environment first" >&2; exit 2; }',
+            "conf=$(mktemp --suffix=.conf) && trap 'rm -f \"$conf\"' EXIT || exit",
+            *('echo \'%s:forcevariable = "%s"\' >>"$conf"' % setting for setting in settings.items()),
+            'bitbake -R "$conf" %s -c testimage' % d.getVar("PN"),
+            "# The same firmware without BitBake:",
+            "# %s" % shlex.join([*other, "--slow", "--case", case]),
+        ]
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from oeqa.barebox.machine import Machine
 from oeqa.barebox.results import Verdict
 from oeqa.barebox.target import BOOT_SECONDS, SILENCE_SECONDS, Target
 
-from . import common, progress, table
+from . import LAYER, common, progress, table
 
 NAME = "test"
 HELP = "run the cases on a firmware; exit status 1 where one failed"
@@ -96,6 +97,18 @@ def _show_doubt(target: Target, verdicts: Sequence[Verdict]) -> None:
         )
 
 
+def replay(arguments: argparse.Namespace, firmware: Firmware, case: str) -> str:
+    """The command that runs one case again, from wherever it is typed."""
+    files = {"--firmware": firmware.image, "--elf": firmware.elf, "--config": firmware.config, "--bios": firmware.bios}
+    files["--kvm-host"] = arguments.kvm_host
+    command = [str(LAYER / "scripts/barebox-virt"), "test", arguments.machine]
+    command += ["--bootloader", arguments.bootloader, "--accel", arguments.accel, "--case", case]
+    command += [word for option, path in files.items() if path for word in (option, str(path.absolute()))]
+    command += [word for layer in arguments.layer for word in ("--layer", str(layer.absolute()))]
+    command += ["--patches", arguments.patches] if arguments.patches else []
+    return f'exec {shlex.join([*command, *["--slow"] * arguments.slow])} "$@"'
+
+
 def once(
     m: Machine,
     firmware: Firmware,
@@ -106,18 +119,20 @@ def once(
     """Run the cases once, record and show them; whether none failed."""
     started = time.time()
     known = common.find_known_issues(arguments)
-    logs = folder.path / "logs" / time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
     with Target(
         m,
         firmware,
         qemu.find(m),
-        logs,
+        folder.path / "logs" / stamp,
         arguments.accel,
         known_issues=known,
         boot_seconds=arguments.boot_seconds,
         silence_seconds=arguments.silence_seconds,
         slow=arguments.slow,
         host=common.find_kvm_host(arguments, m),
+        evidence_folder=folder.path.absolute() / "evidence" / stamp,
+        replay=lambda case: replay(arguments, firmware, case),
     ) as target:
         with progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases)) as shown:
             try:
