@@ -189,6 +189,7 @@ class _Result:
             line = self._board.keep_evidence(name, str(err[1]))
         except Exception as error:  # evidence never turns a failure into something else
             line = f"evidence: none, {error!r}"
+        line = "\n".join(filter(None, (line, self._board.hold(name))))
         if line:
             err[1].args = (f"{err[1]}\n{line}", *err[1].args[1:])
 

@@ -142,13 +142,14 @@ class Evidence:
         texts["versions.json"] = json.dumps({"HOST": platform.platform(), **about.info}, indent=1, default=str) + "\n"
         texts.update(snapshot.texts)
         if snapshot.traces.found:
-            texts["backtrace.txt"] = backtrace.describe(about.arch, snapshot.traces, _elves(about.firmware))
+            texts["backtrace.txt"] = backtrace.describe(about.arch, snapshot.traces, elves(about.firmware))
         if changed := "\n".join(filter(None, map(_changes, disks))):
             texts["disks.txt"] = changed
         return texts
 
 
-def _elves(firmware: Firmware) -> list[Elf]:
+def elves(firmware: Firmware) -> list[Elf]:
+    """The firmware's ELF files that can be read."""
     found = []
     for path in (firmware.elf, firmware.pbl):
         with contextlib.suppress(UsageError):

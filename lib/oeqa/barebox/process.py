@@ -105,6 +105,8 @@ class Running:
     started: float
     console: Console
     qmp: Qmp
+    pid: int = 0
+    """The process, and its group, that was started out here; 0 where it runs elsewhere."""
 
     def was_reset(self) -> bool:
         """Whether the machine was reset since this was asked last."""
@@ -184,6 +186,7 @@ class Process(Running):
         except OSError as error:
             self._free()
             raise SetupError(f"{self.command[0]} cannot be started: {error.strerror}") from None
+        self.pid = self._process.pid
         folder.guard(self._process.pid)
         death = os.pidfd_open(self._process.pid)
         try:

@@ -122,7 +122,7 @@ def _flat(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 
 def run(cases: Sequence[BootloaderTestCase], target: Target, heard: Callable[[Verdict], None]) -> list[Verdict]:
-    """Run cases one after the other on one machine.
+    """Run cases one after the other on one machine; once a failed one was held, no others.
 
     :param heard: is told each verdict as soon as it is there
     :raises SetupError: QEMU cannot be started
@@ -131,6 +131,8 @@ def run(cases: Sequence[BootloaderTestCase], target: Target, heard: Callable[[Ve
     for case in cases:
         case.target = target
         case.run(recorder)
+        if target.held:
+            break
     return recorder.verdicts
 
 

@@ -10,14 +10,15 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Callable
 
-from . import accelerator, changes, dialect, evidence, flash, mmio, qemu, starter
+from . import accelerator, changes, dialect, evidence, flash, hold, mmio, qemu, starter
 from .console import Boot, Console, Result
 from .errors import BareboxError, GuestError, SetupError, ShellError, Unavailable
 from .evidence import Evidence
 from .firmware import Firmware
 from .hazards import plugin
+from .hold import Held
 from .known_issues import KnownIssue
 from .machine import Device, Machine
 from .nested.host import Host
@@ -51,10 +52,12 @@ class Target:
     :param slow: whether slow cases are run, too
     :param evidence_folder: for a folder of evidence for each failed case; none is written where it is left out
     :param replay: makes the commands that run one case again, for the evidence
+    :param holder: is given each machine that failed, paused, and keeps it as long as it likes
     :raises BareboxError: the accelerator is unknown or cannot be had
     """
 
     _variant = Variant()
+    _holder: Callable[[Held], None] | None = None
     _evidence = Evidence()
     _watch: Watch | None = None
 
@@ -75,6 +78,7 @@ class Target:
         host: Host | None = None,
         evidence_folder: Path | None = None,
         replay: evidence.Replay | None = None,
+        holder: Callable[[Held], None] | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -99,6 +103,9 @@ class Target:
         self._commands: frozenset[str] | None = None
         self._evidence = Evidence(evidence_folder, replay)
         self._seed = random.getrandbits(64)
+        self._holder = holder
+        self.held = False
+        """Whether a machine was held: who held it has seen enough, and no more cases are run."""
 
     def __enter__(self) -> Target:
         return self
@@ -408,6 +415,19 @@ class Target:
         about = evidence.Facts(self.info(), self.machine.arch, self.firmware)
         return self._evidence.write(case, message, about, disks)
 
+    def hold(self, what: str) -> str:
+        """Hold the machine, where somebody wants that, and tell why it cannot be held; empty where it was."""
+        if self._holder is None or self._process is None:
+            return ""
+        files = evidence.elves(self.firmware)
+        try:
+            held = Held(what, self.machine.arch, self._process, self.files.folder, self._read, files)
+        except (ConnectionError, GuestError) as error:
+            return f"not held: {hold.reason(error)}"
+        self.held = True
+        self._holder(held)
+        return ""
+
     def _changed_disks(self, files: qemu.Files) -> list[Path]:
         """The disks that are at hand as they were at first; those of which that can be made again are, only now."""
         noise = random.Random(self._seed)
@@ -443,6 +463,7 @@ class Target:
         return self._starter.patience * (WATCHED if self._watch is not None else 1)
 
     def _boot(self, silence: float) -> Boot:
+        self.off()
         self._starts += 1
         assert self.files and self._folder is not None
         name = f"{self.machine.name}-{self.accelerator.name}-{self._starts}"
@@ -495,7 +516,9 @@ class Target:
             if state != "running":
                 error = GuestError(f"{error}\nQEMU's state: {state}")
         complaints = "".join(f"\nthe host's kernel said: {x}" for x in self._starter.complaints())
-        self.off()
+        if self._holder is None:
+            self.off()
+        self._console = None  # a machine that is to be held stays as it is, and is switched off before the next start
         said = process.said()
         return GuestError(
             f"{error}{complaints}\naccelerator: {self.accelerator.name}\nQEMU said: {said or '(nothing)'}\n"

@@ -6,11 +6,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 from pathlib import Path
+from typing import Callable
 
 from oeqa.barebox import accelerator, dialect, firmware, known_issues, machine, qemu
 from oeqa.barebox.errors import UsageError
 from oeqa.barebox.firmware import Firmware
+from oeqa.barebox.hold import Held
 from oeqa.barebox.machine import Machine
 from oeqa.barebox.nested import description, image
 from oeqa.barebox.nested.description import Description
@@ -128,6 +131,26 @@ def with_patches(arguments: argparse.Namespace, firmware: Firmware) -> Firmware:
         return firmware
     known = find_known_issues(arguments)
     return dataclasses.replace(firmware, patches=known_issues.patches(arguments.patches, known))
+
+
+def refuse_hold(arguments: argparse.Namespace, wanted: bool, option: str) -> None:
+    """Refuse to hold a machine where nobody could reach it.
+
+    :raises UsageError: it runs in a KVM host
+    """
+    if wanted and arguments.accel == "nested":
+        raise UsageError(f"{option} is not possible with --accel nested: QEMU runs in the KVM host")
+
+
+def holder(tell: Callable[[str], None]) -> Callable[[Held], None]:
+    """What holds a machine until Ctrl-C, and tells how to reach it."""
+
+    def hold(held: Held) -> None:
+        tell(f"\n{held}")
+        sys.stdout.flush()
+        held.serve()
+
+    return hold
 
 
 def find_image(arguments: argparse.Namespace, host: Description) -> Image:

@@ -41,7 +41,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Something that people should read at once."""
         if self._terminal:
-            self._bar.console.print(text, markup=False)
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, flush=True)
 

@@ -28,6 +28,7 @@ EXAMPLES = """\
   barebox-virt run qemuarm64-barebox --firmware images/barebox-dt-2nd.img
   barebox-virt run qemuriscv64-barebox --bootloader u-boot
   barebox-virt run qemux86-64-barebox --firmware barebox.efi --gdb    wait for gdb on localhost:1234
+  barebox-virt run qemuarm64-barebox --firmware FILE --hold      stop at the prompt; console and gdb on sockets
   barebox-virt run qemuarm64-barebox --firmware FILE --accel nested   with KVM, in an emulated host
   barebox-virt run qemuarm64-barebox --firmware FILE --dry-run        print what would run, start nothing"""
 GDB = ["-s", "-S"]
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gdb", action="store_true", help="stop before the first instruction; gdb may connect to port 1234"
     )
+    hold = "pause at the prompt, or where it does not come, and print the console's and gdb's sockets; Ctrl-C ends it"
+    parser.add_argument("--hold", action="store_true", help=hold)
     keep = "keep the disks and the folders for TFTP and 9p there (default: temporary)"
     parser.add_argument("--files", type=Path, metavar="DIR", help=keep)
 
@@ -103,10 +106,33 @@ def _in_host(arguments: argparse.Namespace, m: Machine, firmware: Firmware) -> i
     return 0
 
 
+def _hold(arguments: argparse.Namespace, m: Machine, firmware: Firmware) -> int:
+    """Hold the machine at its prompt, or where it failed to come to one; 1 where it failed."""
+    for option, given in (("--files", arguments.files), ("--gdb", arguments.gdb), ("--dry-run", arguments.dry_run)):
+        if given:
+            raise UsageError(f"{option} is not possible with --hold")
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        Target(m, firmware, qemu.find(m), Path(logs), arguments.accel, holder=common.holder(print)) as target,
+    ):
+        try:
+            target.start()
+            status, what = 0, f"{firmware.image} at its prompt"
+        except GuestError as error:
+            print(error, file=sys.stderr)
+            status, what = 1, str(error).partition("\n")[0]
+        if trouble := target.hold(what):
+            raise SetupError(trouble)
+    return status
+
+
 def run(arguments: argparse.Namespace) -> int:  # noqa: RET503 - execv does not return
     """Become QEMU, or print how."""
     m = common.find_machine(arguments)
     firmware = common.find_firmware(arguments, m)
+    common.refuse_hold(arguments, arguments.hold, "--hold")
+    if arguments.hold:
+        return _hold(arguments, m, firmware)
     if arguments.accel == "nested":
         return _in_host(arguments, m, firmware)
     program = qemu.find(m)

@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--case", action="append", default=[], metavar="MODULE[.CLASS[.TEST]]", help="only these cases; repeatable"
     )
     parser.add_argument("--slow", action="store_true", help="run slow cases, too")
+    hold = "keep the machine of the first failure, paused, and print its console's and gdb's sockets; Ctrl-C ends it"
+    parser.add_argument("--hold-on-failure", action="store_true", help=hold)
     parser.add_argument("--list", action="store_true", help="print the cases' names and claims; run nothing")
     where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
     parser.add_argument("--results", type=Path, metavar="DIR", help=where)
@@ -119,6 +121,7 @@ def once(
     """Run the cases once, record and show them; whether none failed."""
     started = time.time()
     known = common.find_known_issues(arguments)
+    shown = progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases))
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
     with Target(
         m,
@@ -133,8 +136,9 @@ def once(
         host=common.find_kvm_host(arguments, m),
         evidence_folder=folder.path.absolute() / "evidence" / stamp,
         replay=lambda case: replay(arguments, firmware, case),
+        holder=common.holder(shown.note) if arguments.hold_on_failure else None,
     ) as target:
-        with progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases)) as shown:
+        with shown:
             try:
                 target.start()
             except GuestError as error:
@@ -153,6 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     cases = load_cases(arguments)
     if arguments.list:
         return _list(cases)
+    common.refuse_hold(arguments, arguments.hold_on_failure, "--hold-on-failure")
     m = common.find_machine(arguments)
     firmware = common.with_patches(arguments, common.find_firmware(arguments, m))
     if not cases:
