@@ -16,8 +16,14 @@ BAREBOX_PATCHES = " \
     file://0009-virtio-blk-refuse-to-write-to-a-read-only-device.patch \
     file://0010-fs-drop-the-references-of-what-fails-to-open-and-of-.patch \
     file://0011-mtd-cfi_flash-intel-send-buffer-write-commands-to-th.patch \
+    file://0012-param-let-a-bitmask-take-away-what-it-had.patch \
+    file://0013-bootchooser-let-bootchooser-s-take-effect-at-once.patch \
+    file://0014-environment-keep-what-was-saved-when-NV-variables-ar.patch \
+    file://0015-commands-of_node-delete-from-the-tree-that-is-fixed-.patch \
+    file://0016-state-circular-do-not-take-an-interrupted-write-for-.patch \
     file://0017-watchdog-itco-read-the-whole-register-when-the-timer.patch \
     file://0018-commands-memcpy-fail-when-interrupted.patch \
     file://0022-memtest-test-the-last-word-of-a-region-too.patch \
     file://0023-fs-ramfs-set-the-size-of-symbolic-links.patch \
+    file://0027-booti-place-the-initrd-behind-the-memory-that-Linux-.patch \
 "

@@ -157,6 +157,19 @@ class Console:
             raise self._trouble(f"more than {OUTPUT_LIMIT >> 20} MiB of output") from None
         raise AssertionError("nothing matches a pattern that matches nothing")
 
+    def await_text(self, text: str, seconds: float) -> str:
+        """What the guest prints up to ``text``, a regular expression, and with it.
+
+        :raises GuestError: it is not printed in time, the prompt comes before it, or QEMU ends
+        """
+        patterns = [re.compile(text, re.M), self.dialect.prompt, self.dialect.panic]
+        index, before, match = self._wait(f"{text!r}", patterns, Deadline(seconds))
+        if index == 2:
+            self._panicked(match)
+        if index == 1:
+            raise self._trouble(f"the prompt is back, and {text!r} was not printed")
+        return before + match.group()
+
     def wait_end(self, seconds: float) -> None:
         """Wait until QEMU closes the console.
 

@@ -20,6 +20,7 @@ from .firmware import Firmware
 from .hazards import plugin
 from .hold import Held
 from .known_issues import KnownIssue
+from .linux import Linux
 from .machine import Device, Machine
 from .nested.host import Host
 from .peer import Answer, Peer
@@ -47,6 +48,7 @@ class Target:
     :param env: the environment of ``launch``'s command; this process's own when left out
     :param hazards: the plugin that watches for hazards, ready; built when it is needed where left out
     :param host: the KVM host for the accelerator nested; it ends with the target
+    :param linux: a Linux to boot in cases; where it is left out, they are skipped
     :param boot_seconds: deadline from a start to the prompt
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
     :param slow: whether slow cases are run, too
@@ -79,6 +81,7 @@ class Target:
         evidence_folder: Path | None = None,
         replay: evidence.Replay | None = None,
         holder: Callable[[Held], None] | None = None,
+        linux: Linux | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -89,6 +92,7 @@ class Target:
         self.boots: list[Boot] = []
         self.symbols = firmware.symbols()
         self.slow = slow
+        self.linux = linux
         self._starter = starter.make(machine, firmware, program, self.plan.tries, launch, env, host)
         self.logs = logs
         self._hazards = hazards
@@ -165,15 +169,18 @@ class Target:
         self._heed()
         return result
 
-    def reset(self) -> Boot:
+    def reset(self, command: str = "") -> Boot:
         """Have the guest reset itself, and wait for the prompt.
 
+        :param command: what ends in a reset, the bootloader's own command when empty; what it prints is in the boot's
+            text
         :raises GuestError: it does not come back
         """
         console = self.shell()
         assert self._process is not None
+        self._starter.sync()
         started = time.monotonic()
-        console.send(self.dialect.reset)
+        console.send(command or self.dialect.reset)
         try:
             boot = console.boot(started, self._boot_seconds * self._patience)
         except GuestError as error:
@@ -228,25 +235,48 @@ class Target:
         self.off()
         self._variant = Variant()
 
-    def cut(self, command: str = "", seconds: float = 0.0) -> str:
+    def cut(self, command: str = "", seconds: float = 0.0, until: str = "") -> str:
         """Cut the power: QEMU is killed and writes nothing more.
 
         :param command: is typed before, and not waited for
         :param seconds: how long it may run
+        :param until: a regular expression; it runs until it prints that, and no longer than ``seconds``
         :return: what the guest printed meanwhile
-        :raises GuestError: QEMU ended by itself
+        :raises GuestError: QEMU ended by itself, or the guest does not print what is awaited
         """
         text = ""
         if command:
             console = self.shell()
             console.send(command)
-            text = console.watch(seconds)
+            try:
+                text = console.await_text(until, seconds * self._patience) if until else console.watch(seconds)
+            except GuestError as error:
+                raise self._lost(error) from None
         if self._process is not None:
             self._process.cut()
             if self._watch is not None:
                 self._watch.cut()
         self.off()
         return text
+
+    @contextlib.contextmanager
+    def handed_over(self, command: str, until: str, seconds: float = 60.0) -> Iterator[str]:
+        """A time in which something runs that the bootloader started, and what was printed by then. The machine can be
+        looked into from outside meanwhile, and is off at the end.
+
+        :param command: starts it
+        :param until: a regular expression for what it prints once it runs
+        :raises GuestError: it does not print that, or the bootloader's prompt is back
+        """
+        console = self.shell()
+        self._starter.sync()
+        console.send(command)
+        try:
+            yield console.await_text(until, seconds * self._patience)
+        except GuestError as error:
+            raise self._lost(error) from None
+        finally:
+            self.off()
 
     def off(self) -> None:
         """Switch the machine off from outside, whatever it does."""

@@ -44,7 +44,7 @@ def pack(root: Path, description: Description, target: Path) -> dict[str, str]:
     content["modules/order"] = "".join(f"{name}\n" for name in modules).encode()
     content["init"] = INIT.read_bytes()
     content["usr/bin/busybox"] = programs[1].read_bytes()
-    (target / "initrd").write_bytes(_cpio(content))
+    (target / "initrd").write_bytes(cpio(content, LINKS, FOLDERS))
     shutil.copyfile(kernel, target / "kernel")
     return {"kernel_release": release}
 
@@ -155,10 +155,11 @@ def _decompressed(path: Path) -> bytes:
 # cpio, format "newc": Documentation/driver-api/early-userspace/buffer-format.rst of Linux
 
 
-def _cpio(content: Mapping[str, bytes]) -> bytes:
+def cpio(content: Mapping[str, bytes], links: Mapping[str, str], folders: Iterable[str]) -> bytes:
+    """An archive of programs, symbolic links and folders, for Linux as an initramfs."""
     parents = {str(p) for name in content for p in Path(name).parents if str(p) != "."}
-    entries = [_entry(name, 0o040755, b"") for name in sorted({*FOLDERS, *parents})]
-    entries += [_entry(name, 0o120777, place.encode()) for name, place in LINKS.items()]
+    entries = [_entry(name, 0o040755, b"") for name in sorted({*folders, *parents})]
+    entries += [_entry(name, 0o120777, place.encode()) for name, place in links.items()]
     entries += [_entry(name, 0o100755, data) for name, data in sorted(content.items())]
     return b"".join([*entries, _entry("TRAILER!!!", 0, b"")])
 

@@ -85,6 +85,14 @@ class StoredTest(case.BootloaderTestCase):
         self.assertEqual(self.answer("cat /loaded/b/word"), self.word)
         self.shell("test -e /loaded/empty; test -s /loaded/b/word; rm -r /a /loaded; rm /saved")
 
+    def test_first_files(self):
+        """What is saved first, on an empty flash, is kept when a changed variable is saved after it."""
+        self.board.discard()
+        self.want(self.variant)
+        self.shell(f"mkdir -p /env/kept; echo -o /env/kept/word {self.word}; saveenv; nv late={self.word}")
+        self.board.reset()
+        self.assertEqual(self.shell("cat /env/kept/word; echo $nv.late"), [self.word, self.word])
+
     def test_default(self):
         """Once saveenv -z asked for it, the built-in environment is used, and nothing of the stored one."""
         self.shell(f"nv kept={self.word}; saveenv; saveenv -z")
