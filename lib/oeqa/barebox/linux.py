@@ -79,4 +79,3 @@ def answers(text: str) -> Mapping[str, str]:
 
 def _quiet(what: str, percent: int) -> None:
     """Nobody is to be told."""
-

@@ -86,7 +86,8 @@ class Flash:
 
 @dataclass(frozen=True)
 class Bootloader:
-    """How one bootloader is started on the machine; ``load`` is QEMU's option, kernel or bios."""
+    """How one bootloader is started on the machine; ``load`` is QEMU's option, kernel or bios. ``state_disk`` is QEMU's
+    model of a disk that the bootloader can keep its state on, where the described ones are none."""
 
     load: str
     image: str
@@ -96,11 +97,12 @@ class Bootloader:
     package: str = ""
     bios: Bios | None = None
     flash: Flash | None = None
+    state_disk: str = ""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One QEMU machine that a bootloader is tested on."""
+    """One QEMU machine that a bootloader is tested on; ``linux_console`` is Linux' name of the serial console."""
 
     name: str
     title: str
@@ -110,6 +112,7 @@ class Machine:
     devices: tuple[Device, ...]
     altered_properties: tuple[str, ...] = ()
     firmware: Mapping[str, Bootloader] = field(default_factory=dict)
+    linux_console: str = "ttyS0"
 
     def bootloader(self, name: str) -> Bootloader:
         """How ``name`` is started here.

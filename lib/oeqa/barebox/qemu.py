@@ -212,7 +212,8 @@ def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Vari
         args += ["-fw_cfg", f"name={name},string={text.replace(',', ',,')}"]
     for drive in variant.drives:
         read_only = ",read-only=on" if drive.read_only else ""
-        model = drive.model or machine.of_kind("block", bootloader)[-1].model
+        special = machine.bootloader(bootloader).state_disk if drive.state else ""
+        model = drive.model or special or machine.of_kind("block", bootloader)[-1].model
         args += [
             "-drive",
             f"if=none,id={drive.id},format=raw{read_only},file={comma(files.disk(drive))}{_cache(files.cache)}",

@@ -23,12 +23,14 @@ class Drive:
 
     ``make`` writes the image to the path that it is given, once for each machine of the variant.
     ``model`` is QEMU's -device name, that of the last described disk when empty.
+    ``state`` makes it a disk that the bootloader can keep its state on; the description may name a model for it.
     """
 
     id: str
     make: Maker
     read_only: bool = False
     model: str = ""
+    state: bool = False
 
 
 @dataclass(frozen=True)

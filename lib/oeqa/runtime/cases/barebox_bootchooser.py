@@ -13,14 +13,12 @@ LINE = re.compile(r"(?m)^runs (\S+) in ?(\S*)\r?$")
 class ChooserCase(case.BootloaderTestCase):
     """Two systems, which are scripts that tell of themselves and then fail, reset the machine or go on for ever."""
 
+    needs = ("BOOTCHOOSER", "CMD_BOOTCHOOSER", "CMD_SAVEENV")
     variant = Variant(flash=True)
     prefix = ""
 
     def setUp(self):
         super().setUp()
-        self.need("BOOTCHOOSER", "bootchooser")
-        self.need("CMD_BOOTCHOOSER", "bootchooser")
-        self.need("CMD_SAVEENV", "saveenv")
         if self.attempt(f"test -e /env/boot/{A}").status:
             self.shell(f"mkdir -p /env/boot; echo -o /env/boot/{A} new; saveenv")
             self.board.cut()  # known issue environment-lost-with-variables is another case's
@@ -240,12 +238,8 @@ class NvTest(Choice, ChooserCase):
 class StateTest(Choice, ChooserCase):
     """The counters are in the state."""
 
+    needs = (*ChooserCase.needs, "CMD_STATE", "DRIVER_CFI")
     prefix = "state.bootstate"
-
-    def setUp(self):
-        self.need("CMD_STATE", "state")
-        self.need("DRIVER_CFI")
-        super().setUp()
 
     def test_locked_by_state(self):
         """The state itself can lock the attempts, as a system does that is to be kept."""

@@ -6,6 +6,7 @@ import re
 import zlib
 
 from oeqa.barebox import case
+from oeqa.barebox.state import copies
 from oeqa.barebox.variant import Variant
 
 # The state node of barebox' common/boards/qemu-virt/qemu-virt-flash.dtsi.
@@ -15,24 +16,6 @@ DATA, PRIORITY_OFFSET = 16, 4
 BLOCK = 1 << 18
 DEFAULT = 20
 COPIES = 3
-
-
-def copies(content):
-    """Each valid copy of the state in a flash, by its place: the last one of each erase block counts.
-
-    The format is in barebox' Documentation/user/state.rst, "raw": magic, 16 reserved bits, length, CRC32 of the data,
-    CRC32 of the header.
-    """
-    found, place = {}, content.find(MAGIC)
-    while place >= 0:
-        header = content[place : place + 16]
-        length = int.from_bytes(header[6:8], "little")
-        data = content[place + 16 : place + 16 + length]
-        sums = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
-        if (zlib.crc32(data), zlib.crc32(header[:12])) == sums:
-            found[place] = data
-        place = content.find(MAGIC, place + 1)
-    return found
 
 
 class StateCase(case.BootloaderTestCase):
@@ -52,8 +35,8 @@ class StateCase(case.BootloaderTestCase):
     def newest(self):
         """The newest copy in each erase block of the flash: its place and the value in it."""
         content = self.board.files.flash().read_bytes()
-        blocks = {place // BLOCK: place for place in sorted(copies(content))}
-        data = copies(content)
+        blocks = {place // BLOCK: place for place in sorted(copies(content, MAGIC))}
+        data = copies(content, MAGIC)
         values = {p: int.from_bytes(data[p][PRIORITY_OFFSET : PRIORITY_OFFSET + 4], "little") for p in blocks.values()}
         return content, values
 
@@ -142,7 +125,7 @@ class RedundancyTest(StateCase):
         self.set(self.value)
         self.board.cut()
         content = bytearray(self.board.files.flash().read_bytes())
-        for place in copies(bytes(content)):
+        for place in copies(bytes(content), MAGIC):
             content[place] ^= 1
             content[place + 12 : place + 16] = zlib.crc32(content[place : place + 12]).to_bytes(4, "little")
         self.board.files.flash().write_bytes(content)
@@ -153,7 +136,7 @@ class RedundancyTest(StateCase):
         self.set(self.value)
         self.board.cut()
         content = bytearray(self.board.files.flash().read_bytes())
-        for place in copies(bytes(content)):
+        for place in copies(bytes(content), MAGIC):
             content[place + 16] ^= 1
         self.board.files.flash().write_bytes(content)
         self.assertEqual(self.get(), DEFAULT)
@@ -188,6 +171,23 @@ class WrapTest(StateCase):
             self.set(self.value + number)
             self.board.cut()
             self.assertEqual(list(self.newest()[1].values()), [self.value + number] * COPIES, f"save {number}")
+
+
+class TornWriteTest(StateCase):
+    def test_beginning_alone(self):
+        """Where the power failed at the beginning of a write, the value before it is found, and no older one."""
+        for number in range(4):
+            self.set(self.value + number)
+        self.board.cut()
+        content = bytearray(self.board.files.flash().read_bytes())
+        places = sorted(copies(bytes(content), MAGIC))
+        first = [place for place in places if place // BLOCK == places[0] // BLOCK]
+        place = 2 * first[-1] - first[-2]
+        content[place : place + 8] = content[first[-1] : first[-1] + 8]
+        self.board.files.flash().write_bytes(content)
+        self.assertEqual(self.get(), self.value + 3)
+        self.board.cut()
+        self.assertEqual(list(self.newest()[1].values()), [self.value + 3] * COPIES)
 
 
 class PowerCutTest(StateCase):

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""barebox keeps its state on a partition of a disk, which a device tree of the test's describes."""
+
+import random
+import re
+
+from oeqa.barebox import case, images, tools
+from oeqa.barebox.state import HEADER, copies
+from oeqa.barebox.variant import Drive, Variant
+
+MAGIC = 0x5EA07732
+STRIDE = 1024
+COPIES = 3
+DEFAULT = 20
+PARTITION = "5e3f6c38-0d5a-4a3c-9c53-0a6c1e1d7b1f"
+PARTITIONS = [f"start=2048, size=2048, type=4778ed65-bf42-45fa-9c5b-287a1dc4aab1, uuid={PARTITION}"]
+CELLS = "#address-cells = <1>; #size-cells = <1>;"
+NAMES = ["bootstate.system0.attempts", "bootstate.system0.priority", "bootstate.last_chosen"]
+FIRST = f"otter.{NAMES[0]}"
+
+
+def variable(name, offset, default=0):
+    return f'{name}@{offset:x} {{ reg = <{offset} 4>; type = "uint32"; default = <{default}>; }};'
+
+
+# A state of storage type "direct", found by the UUID of its partition; as an overlay, and by itself.
+NODES = f"""
+partitions {{ compatible = "fixed-partitions"; {CELLS} place: state {{ partuuid = "{PARTITION}"; }}; }};
+otterstate {{
+    {CELLS} compatible = "barebox,state"; magic = <{MAGIC}>; backend = <&place>; backend-type = "raw";
+    backend-storage-type = "direct"; backend-stridesize = <{STRIDE}>;
+    bootstate {{
+        {CELLS} system0 {{ {CELLS} {variable("attempts", 0, DEFAULT)} {variable("priority", 4)} }};
+        {variable("last_chosen", 8)}
+    }};
+}};
+aliases {{ otter = "/otterstate"; }};
+"""
+TREE = f"/dts-v1/; / {{ {NODES} }};"
+OVERLAY = f"/dts-v1/; /plugin/; &{{/}} {{ {NODES} }};"
+
+
+class DiskCase(case.BootloaderTestCase):
+    needs = ("STATE", "CMD_STATE", "PARTITION_DISK_EFI", "CMD_OFTREE")
+    variant = Variant(drives=(Drive("state", images.table("gpt", 4 << 20, PARTITIONS), state=True),))
+    said = ""
+
+    def setUp(self):
+        super().setUp()
+        share = self.devices("9p")[0]
+        self.folder = self.board.node(share)
+        for name, source in (("tree", TREE), ("overlay", OVERLAY)):
+            tools.run("dtc", ["-q", "-@", "-o", self.board.files.share(share) / name, "-"], source.encode())
+        self.value = random.randrange(1000, 1 << 31)
+
+    def load(self):
+        """Have the state, after a start, by an overlay of barebox' device tree; where it has none (EFI), by a tree."""
+        if any(line.startswith("otter ") for line in self.shell("state")):
+            return
+        if self.attempt("of_dump -n /").status:
+            lines = self.shell(f"oftree -l {self.folder}/tree; oftree -p", seconds=60)
+        else:
+            self.need("OF_OVERLAY_LIVE")
+            lines = self.shell(f"of_overlay -l {self.folder}/overlay", seconds=60)
+        self.said = "\n".join(lines)
+
+    def set(self, value):
+        self.load()
+        self.shell(f"{FIRST}={value}; state -s otter")
+
+    def get(self):
+        self.load()
+        return int(self.answer(f"echo ${FIRST}"))
+
+    def path(self):
+        return self.board.files.disk(self.variant.drives[0])
+
+    def copies(self):
+        """The value in each copy on the disk, by the copy's place."""
+        found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little"))
+        return {place: int.from_bytes(data[:4], "little") for place, data in found.items()}
+
+    def damage(self, places):
+        """Change one bit of the value in each copy at ``places``."""
+        content = bytearray(self.path().read_bytes())
+        for place in places:
+            content[place + HEADER + random.randrange(4)] ^= 1 << random.randrange(8)
+        self.path().write_bytes(content)
+
+
+class StateTest(DiskCase):
+    def test_kept(self):
+        """Every variable keeps its own value, over a power failure as it was saved, over a reset as it was changed."""
+        for after in (self.board.cut, self.board.reset):
+            values = {name: random.randrange(1 << 32) for name in NAMES}
+            self.load()
+            self.shell("; ".join(f"otter.{name}={value}" for name, value in values.items()))
+            if after == self.board.cut:
+                self.shell(f"state -s otter; {FIRST}=1")
+            after()
+            self.load()
+            self.assertEqual({name: int(self.answer(f"echo $otter.{name}")) for name in NAMES}, values)
+
+
+class RedundancyTest(DiskCase):
+    def test_copies(self):
+        """There are three valid copies with the value, one in each stride."""
+        self.set(self.value)
+        found = self.copies()
+        self.assertEqual(list(found.values()), [self.value] * COPIES)
+        self.assertEqual([place // STRIDE - min(found) // STRIDE for place in sorted(found)], list(range(COPIES)))
+
+    def test_one_is_enough(self):
+        """The value is found from each copy alone, while the others are damaged; and then there are three again."""
+        for kept in range(COPIES):
+            self.set(self.value + kept)
+            self.board.cut()
+            self.damage([place for number, place in enumerate(sorted(self.copies())) if number != kept])
+            self.assertEqual(self.get(), self.value + kept, f"copy {kept} alone")
+            self.assertEqual(list(self.copies().values()), [self.value + kept] * COPIES, f"from copy {kept}")
+
+    def test_none_is_left(self):
+        """Where all copies are damaged, that is said, the defaults are used, and the state can be saved again."""
+        self.set(self.value)
+        self.board.cut()
+        self.damage(self.copies())
+        self.assertEqual(self.get(), DEFAULT)
+        self.assertIn("no valid state copy", self.said)
+        self.set(self.value)
+        self.assertEqual(list(self.copies().values()), [self.value] * COPIES)
+
+
+class PowerCutTest(DiskCase):
+    """The power fails while the state is written, at random moments."""
+
+    cuts = 3
+
+    def test_old_or_new(self):
+        """After the power failed in a row of writes, the value is the last reported as saved, or a newer one."""
+        seen = 0
+        for number in range(self.cuts):
+            before, first = self.get(), 1000 * (number + 1)
+            loop = f"i={first}; while true; do let i++; {FIRST}=$i; state -s otter && echo saved $i now; done"
+            text = self.board.cut(loop, random.uniform(0.1, 0.4))
+            saved = [int(x) for x in re.findall(r"saved (\d+) now", text)]
+            seen += len(saved)
+            allowed = range(saved[-1], saved[-1] + 50) if saved else {before, *range(first + 1, first + 100)}
+            self.assertIn(self.get(), allowed, f"cut {number}; before: {before}, saved: {saved[-1:]}")
+        self.assertTrue(seen, "no save was reported at all, so nothing was tested")
+
+
+class ManyPowerCutsTest(PowerCutTest):
+    slow = True
+    cuts = 200
