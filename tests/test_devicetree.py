@@ -56,3 +56,10 @@ def test_names_that_only_barebox_allows():
 def test_no_source():
     with pytest.raises(ValueError, match="no device tree source"):
         devicetree.from_source(["{", "of_dump: no such command"])
+
+
+def test_reservations():
+    head = "d00dfeed 00000068 00000058 00000068 00000028 00000011 00000010 00000000 00000000 00000010"
+    reserved = "0000000040000000 0000000000001000 000000123456789a 0000000000000002" + " 0000000000000000" * 2
+    blob = bytes.fromhex(f"{head} {reserved} 00000001 00000000 00000002 00000009")
+    assert devicetree.reservations(blob) == [(0x40000000, 0x1000), (0x123456789A, 2)]

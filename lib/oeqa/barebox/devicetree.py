@@ -47,6 +47,16 @@ def from_blob(blob: bytes) -> Tree:
             raise ValueError(f"unknown token {token} at offset {position - 4}")
 
 
+def reservations(blob: bytes) -> list[tuple[int, int]]:
+    """The reserved memory that a flattened device tree lists before its nodes: address and size of each."""
+    (place,) = struct.unpack_from(">I", blob, 16)
+    found = []
+    while any(entry := struct.unpack_from(">2Q", blob, place)):
+        found.append(entry)
+        place += 16
+    return found
+
+
 def from_source(lines: list[str]) -> Tree:
     """The tree that of_dump printed.
 

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""barebox starts a kernel as its boot protocol wants it, with the memory, command line, initrd and device tree that
+were asked for. The kernel is a payload of a few instructions; what it was given is read from the machine's memory."""
+
+import functools
+import gzip
+import random
+
+from oeqa.barebox import devicetree, payload, tools
+from oeqa.barebox.handover import HandoverCase, kernel
+
+MIB = 1 << 20
+INITRD = random.randbytes(MIB + 1234)
+VOLATILE = {"rng-seed", "kaslr-seed", "bootargs", "linux,initrd-start", "linux,initrd-end"}
+
+
+@functools.cache
+def files(arch):
+    huge = bytearray(payload.image(arch, MIB))
+    huge[payload.IMAGE_SIZE] = (1 << 40).to_bytes(8, "little")
+    image = kernel(arch)
+    noise = random.randbytes(MIB)
+    return {"image": image, "image.gz": gzip.compress(image), "huge": bytes(huge), "noise": noise, "initrd": INITRD}
+
+
+class BootCase(HandoverCase):
+    files = files
+
+
+class BootmTest(BootCase):
+    def test_kernel(self):
+        """The kernel arrives whole, started as Linux' boot protocol says; without an initrd none is told of."""
+        with self.started("bootm DISK/image") as handed:
+            self.check_kernel(handed)
+            self.assertNotIn("linux,initrd-start", handed.tree["/chosen"])
+
+    def test_compressed(self):
+        """A compressed kernel arrives unpacked."""
+        self.need("BOOTM_COMPRESSED")
+        with self.started("bootm DISK/image.gz") as handed:
+            self.check_kernel(handed)
+
+    def test_initrd(self):
+        """The initrd arrives whole, in reserved memory, apart from device tree and what Linux takes for its image."""
+        with self.started("bootm -r DISK/initrd DISK/image") as handed:
+            self.check_initrd(handed, INITRD)
+            start, end = handed.initrd
+            image, tree = handed.registers["start"], handed.registers["dtb"]
+            unit = payload.RESERVED[self.board.machine.arch]
+            size = -(-len(kernel(self.board.machine.arch)) // unit) * unit
+            places = sorted([(start, end), (image, image + size), (tree, tree + len(handed.blob))])
+            self.assertTrue(all(a[1] <= b[0] for a, b in zip(places, places[1:])), f"they overlap: {places}")
+            reserved = devicetree.reservations(handed.blob)
+            self.assertTrue(any(a <= start and end <= a + n for a, n in reserved), f"{reserved}, {places}")
+
+    def test_bootargs(self):
+        """The command line has every part in its order, to the letter, however long."""
+        parts = {"a": "first=1", "base": 'quoted="two words"', "long": "x" * 800, "z.last": "equals=a=b,c;d"}
+        for name, value in parts.items():
+            self.shell(f"global linux.bootargs.{name}='{value}'")
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.bootargs, " ".join(parts.values()))
+
+    def test_memory(self):
+        """The kernel is told of the memory that QEMU has, and of no other."""
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
+
+    def test_tree(self):
+        """The device tree that barebox shows as the fixed one is what the kernel gets."""
+        self.need("CMD_OF_DUMP", "of_dump")
+        shown = devicetree.from_source(self.shell("of_dump -F"))
+        with self.started("bootm DISK/image") as handed:
+            for path in sorted({*shown, *handed.tree}):
+                want, found = shown.get(path, {}), handed.tree.get(path, {})
+                names = {x for x in {*want, *found} - VOLATILE if not x.startswith("$barebox")}
+                differ = {name for name in names if want.get(name) != found.get(name)}
+                self.assertEqual(differ, set(), f"{path}: shown {want}, handed over {found}")
+
+    def test_changes(self):
+        """What is changed in the device tree, at once and for the kernel only, arrives; what is removed does not."""
+        self.need("CMD_OF_PROPERTY", "of_property")
+        self.need("CMD_OF_NODE", "of_node")
+        self.shell("of_node -c /otter; of_property -s /otter swims '<0x11223344 5>'; of_property -s /otter name2 word")
+        self.shell("of_node -f -c /beaver; of_property -f -s /beaver builds '[01 02 ff]'")
+        self.shell("of_property -f -s /otter late yes")
+        self.shell("of_node -c /gone; of_node -f -d /gone; of_property -s /otter away 1; of_property -f -d /otter away")
+        with self.started("bootm DISK/image") as handed:
+            otter = {"swims": bytes.fromhex("1122334400000005"), "name2": b"word\0", "late": b"yes\0"}
+            self.assertEqual(handed.tree.get("/otter"), otter)
+            self.assertEqual(handed.tree.get("/beaver"), {"builds": b"\x01\x02\xff"})
+            self.assertNotIn("/gone", handed.tree)
+
+    def test_own_tree(self):
+        """A device tree of one's own is handed over in place of barebox', with memory, command line and version."""
+        blob = self.board.device_tree()
+        source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], blob)
+        source += '/ { model = "own"; memory@dead0000 { device_type = "memory"; reg = <0 0xdead0000 0 0x1000>; }; };\n'
+        self.own(source)
+        self.shell("global linux.bootargs.base=mine")
+        with self.started("bootm -o /own DISK/image") as handed:
+            self.assertEqual((handed.tree["/"]["model"], handed.bootargs), (b"own\0", "mine"))
+            self.assertTrue(handed.tree["/chosen"]["barebox-version"].startswith(b"barebox-"))
+            self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
+
+    def own(self, source):
+        """Have a device tree as the guest's file /own."""
+        share = self.devices("9p")[0]
+        tools.run("dtc", ["-q", "-o", self.board.files.share(share) / "own", "-"], source.encode())
+        self.shell(f"cp {self.board.node(share)}/own /own")
+
+    def test_overlay(self):
+        """An overlay is applied to what the kernel gets."""
+        self.need("CMD_OF_OVERLAY", "of_overlay")
+        self.own("/dts-v1/; /plugin/; &{/} { overlaid { here = <7>; }; };")
+        self.shell("of_overlay /own")
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.tree.get("/overlaid"), {"here": bytes([0, 0, 0, 7])})
+
+    def test_refused(self):
+        """No kernel, initrd or device tree, or a kernel larger than the memory: that is said, and nothing is booted."""
+        self.refused("bootm DISK/noise", "Unknown OS filetype")
+        self.refused("bootm DISK/nothing", "No such file")
+        self.refused("bootm -r DISK/nothing DISK/image", "No such file")
+        self.refused("bootm -o DISK/noise DISK/image", "(?i)device ?tree|invalid")
+        self.refused("bootm DISK/huge", "No space left")
+
+    def test_dry_run(self):
+        """A dry run boots nothing, and the next boot is none the worse."""
+        self.shell(f"bootm -d -r {self.folder}/initrd {self.folder}/image")
+        with self.started("bootm -r DISK/initrd DISK/image") as handed:
+            self.check_initrd(handed, INITRD)
+
+
+class LargeMemoryTest(BootCase):
+    memory = 1536
+
+    def test_memory(self):
+        """The kernel is told of all the memory of a larger machine."""
+        with self.started("bootm -r DISK/initrd DISK/image") as handed:
+            self.assertEqual(handed.memory, self.memory * MIB)
+            self.check_initrd(handed, INITRD)
