@@ -14,7 +14,7 @@ from oeqa.runtime.context import OERuntimeTestContext, OERuntimeTestContextExecu
 from oeqa.utils import get_json_result_dir, make_logger_bitbake_compatible
 from oeqa.utils.metadata import get_layers
 
-from oeqa.barebox import firmware, known_issues, qemu, results
+from oeqa.barebox import firmware, known_issues, linux, qemu, results
 from oeqa.barebox.errors import BareboxError, GuestError
 from oeqa.barebox.nested import description as kvm_hosts
 from oeqa.barebox.nested import image
@@ -87,6 +87,15 @@ def kvm_host(d, machine, binaries, env, logger):
     return Host(host, made, program, env)
 
 
+def find_linux(d, machine):
+    """The Linux that cases boot, out of the KVM host's image; None where there is none."""
+    layers = [firmware.Path(p) for p in d.getVar("BBPATH").split(":")]
+    if machine.arch not in kvm_hosts.names(layers):
+        return None
+    folder = d.getVar("BAREBOX_KVM_HOST")
+    return linux.find(machine.arch, layers, firmware.Path(folder) if folder else None)
+
+
 def make_target(d, logger):
     """The library's target for the deployed firmware."""
     name = "%s.barebox-test.json" % d.getVar("BAREBOX_TEST_NAME")
@@ -114,6 +123,7 @@ def make_target(d, logger):
         silence_seconds=float(d.getVar("BAREBOX_SILENCE_SECONDS")),
         slow=bb.utils.to_boolean(d.getVar("BAREBOX_TEST_SLOW")),
         hazards=plugin if plugin.exists() else None,
+        linux=find_linux(d, machine),
         evidence_folder=firmware.Path(get_json_result_dir(d)) / "evidence" / stamp,
         replay=lambda case: replay(d, case, loaded.image),
     )

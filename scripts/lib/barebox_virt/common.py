@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import Callable
 
-from oeqa.barebox import accelerator, dialect, firmware, known_issues, machine, qemu
+from oeqa.barebox import accelerator, dialect, firmware, known_issues, linux, machine, qemu
 from oeqa.barebox.errors import UsageError
 from oeqa.barebox.firmware import Firmware
 from oeqa.barebox.hold import Held
+from oeqa.barebox.linux import Linux
 from oeqa.barebox.machine import Machine
 from oeqa.barebox.nested import description, image
 from oeqa.barebox.nested.description import Description
@@ -174,3 +175,13 @@ def find_kvm_host(arguments: argparse.Namespace, m: Machine) -> Host | None:
     host = description.find(m.arch, layers(arguments))
     program = qemu.find_for(host.qemu, f"the KVM host {host.name}")
     return Host(host, find_image(arguments, host), program)
+
+
+def find_linux(arguments: argparse.Namespace, m: Machine) -> Linux | None:
+    """The Linux that cases boot, out of a KVM host's image for the machine's architecture; None where none was built.
+
+    :raises UsageError: the image that was named is none
+    """
+    if m.arch not in description.names(layers(arguments)):
+        return None
+    return linux.find(m.arch, layers(arguments), arguments.kvm_host)

@@ -137,6 +137,7 @@ def once(
         evidence_folder=folder.path.absolute() / "evidence" / stamp,
         replay=lambda case: replay(arguments, firmware, case),
         holder=common.holder(shown.note) if arguments.hold_on_failure else None,
+        linux=common.find_linux(arguments, m),
     ) as target:
         with shown:
             try:
