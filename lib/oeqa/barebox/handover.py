@@ -63,6 +63,7 @@ class Handover:
 class HandoverCase(BootloaderTestCase):
     """A disk with ``files`` of the machine's architecture, mounted at ``folder``, which DISK stands for in commands."""
 
+    needs = ("CMD_BOOTM", "FS_EXT4")
     files: ClassVar[Files]
     folder: ClassVar[str] = "/boot-disk"
     memory: ClassVar[int] = 0
@@ -74,8 +75,6 @@ class HandoverCase(BootloaderTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.need("CMD_BOOTM", "bootm")
-        self.need("FS_EXT4")
         self.disk = self.board.node(self.variant.drives[0])
         if self.attempt(f"test -d {self.folder}").status:
             self.shell(f"mkdir {self.folder}; mount /dev/{self.disk} {self.folder}")

@@ -55,12 +55,8 @@ def compiled(source):
 
 
 class BlspecTest(HandoverCase):
+    needs = (*HandoverCase.needs, "BLSPEC", "CMD_BOOT")
     files = files
-
-    def setUp(self):
-        self.need("BLSPEC")
-        self.need("CMD_BOOT", "boot")
-        super().setUp()
 
     def listed(self):
         """The entries on the disk, as barebox lists them."""

@@ -26,6 +26,8 @@ def disk(found):
 
 
 class LinuxCase(case.BootloaderTestCase):
+    needs = ("CMD_BOOTM", "FS_EXT4")
+
     @property
     def variant(self):
         if self.board.linux is None:
@@ -34,8 +36,6 @@ class LinuxCase(case.BootloaderTestCase):
 
     def setUp(self):
         super().setUp()
-        self.need("CMD_BOOTM", "bootm")
-        self.need("FS_EXT4")
         self.disk = self.board.node(self.variant.drives[0])
         self.shell(f"global linux.bootargs.console=console={self.board.machine.linux_console}")
 
@@ -54,9 +54,10 @@ class LinuxCase(case.BootloaderTestCase):
 
 
 class EntryTest(LinuxCase):
+    needs = (*LinuxCase.needs, "BLSPEC", "CMD_BOOT")
+
     def test_entry(self):
         """An entry on a disk is booted."""
-        self.need("BLSPEC")
         self.check(self.boot(f"boot {self.disk}"))
 
 
