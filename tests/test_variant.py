@@ -11,7 +11,7 @@ from oeqa.barebox.errors import BareboxError, Unavailable, UsageError
 from oeqa.barebox.firmware import Firmware
 from oeqa.barebox.machine import Flash, FlashPart
 from oeqa.barebox.target import Target
-from oeqa.barebox.variant import Drive, Variant
+from oeqa.barebox.variant import Drive, Fault, Variant
 
 LAYER = Path(__file__).resolve().parent.parent
 NAMES = ["qemuarm64-barebox", "qemuriscv64-barebox", "qemux86-64-barebox"]
@@ -48,6 +48,23 @@ def test_drives_come_last_and_in_order(name):
     ]
     model = load(name).of_kind("block", "barebox")[-1].model
     assert after(device_args(name, variant), "-device")[-2:] == [f"{model},drive=one", f"{model},drive=two"]
+
+
+def test_faults_stand_between_disk_and_file():
+    faults = (Fault("read", 70), Fault("flush", once=True))
+    variant = Variant(drives=(Drive("bad", images.noise(512), faults=faults),))
+    drive = after(device_args(NAMES[0], variant), "-drive")[-1]
+    assert drive.startswith("if=none,id=bad,format=raw,rerror=report,werror=report,file.driver=blkdebug,")
+    assert "file.image.filename=/run/a,,b c/bad.img," in drive
+    first = "file.inject-error.0"
+    assert f"{first}.event=none,{first}.iotype=read,{first}.errno=5,{first}.sector=70," in drive
+    second = "file.inject-error.1"
+    assert drive.endswith(f"{second}.event=none,{second}.iotype=flush,{second}.errno=5,{second}.once=on")
+
+
+def test_instructions_are_counted():
+    assert after(device_args(NAMES[0], Variant(icount=True)), "-icount") == ["shift=2,sleep=off"]
+    assert "-icount" not in device_args(NAMES[0], Variant(memory=256))
 
 
 def test_memory_and_texts():

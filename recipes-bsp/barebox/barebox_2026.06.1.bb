@@ -23,6 +23,8 @@ BAREBOX_PATCHES = " \
     file://0016-state-circular-do-not-take-an-interrupted-write-for-.patch \
     file://0017-watchdog-itco-read-the-whole-register-when-the-timer.patch \
     file://0018-commands-memcpy-fail-when-interrupted.patch \
+    file://0019-block-report-at-close-that-what-was-written-is-lost.patch \
+    file://0020-commands-echo-fail-when-the-file-cannot-be-written.patch \
     file://0022-memtest-test-the-last-word-of-a-region-too.patch \
     file://0023-fs-ramfs-set-the-size-of-symbolic-links.patch \
     file://0027-booti-place-the-initrd-behind-the-memory-that-Linux-.patch \

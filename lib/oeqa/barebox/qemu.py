@@ -16,6 +16,8 @@ from .firmware import Firmware
 from .machine import Device, Machine
 from .variant import Drive, Variant
 
+ICOUNT_SHIFT = 2
+"""An instruction takes 2^2 ns, about as long as TCG needs for one."""
 FIRST_MAC = 0x525400123456
 OF_THE_BOARD = ("watchdog",)
 """Kinds of devices that a board brings along: QEMU gets no option for them."""
@@ -208,18 +210,27 @@ def device_args(
 
 def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Variant) -> list[str]:
     args = ["-m", str(variant.memory)] if variant.memory else []
+    args += ["-icount", f"shift={ICOUNT_SHIFT},sleep=off"] if variant.icount else []
     for name, text in variant.fw_cfg:
         args += ["-fw_cfg", f"name={name},string={text.replace(',', ',,')}"]
     for drive in variant.drives:
         read_only = ",read-only=on" if drive.read_only else ""
         special = machine.bootloader(bootloader).state_disk if drive.state else ""
         model = drive.model or special or machine.of_kind("block", bootloader)[-1].model
-        args += [
-            "-drive",
-            f"if=none,id={drive.id},format=raw{read_only},file={comma(files.disk(drive))}{_cache(files.cache)}",
-        ]
+        file = _faulty(drive, files) if drive.faults else f"file={comma(files.disk(drive))}"
+        args += ["-drive", f"if=none,id={drive.id},format=raw{read_only},{file}{_cache(files.cache)}"]
         args += ["-device", f"{model},drive={drive.id}"]
     return args
+
+
+def _faulty(drive: Drive, files: Files) -> str:
+    """A disk's file behind QEMU's blkdebug, errors of which are the guest's to handle."""
+    options = ["rerror=report,werror=report,file.driver=blkdebug", f"file.image.filename={comma(files.disk(drive))}"]
+    for number, fault in enumerate(drive.faults):
+        rule = f"file.inject-error.{number}"
+        options.append(f"{rule}.event=none,{rule}.iotype={fault.kind},{rule}.errno=5")
+        options += [f"{rule}.sector={fault.sector}"] * (fault.sector >= 0) + [f"{rule}.once=on"] * fault.once
+    return ",".join(options)
 
 
 def io_args(console: Path, qmp: Path, qmp_backend: str = "socket") -> list[str]:

@@ -217,6 +217,8 @@ class Target:
             return
         if reason := self._starter.refusal(variant):
             raise Unavailable(reason)
+        if variant.icount and self.accelerator.name not in ("", "tcg"):
+            raise Unavailable(f"instructions are counted under TCG; this run's accelerator is {self.accelerator.name}")
         self.discard()
         self._failed = None
         for old in self.files.folder.glob(f"*{changes.INITIAL}"):

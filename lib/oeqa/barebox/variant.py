@@ -18,11 +18,25 @@ Maker = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
+class Fault:
+    """An error of a disk (QEMU's blkdebug).
+
+    ``kind``: what fails: read, write or flush.
+    ``sector``: requests that touch this sector of 512 bytes; every one when negative.
+    ``once``: the first of them alone.
+    """
+
+    kind: str
+    sector: int = -1
+    once: bool = False
+
+
+@dataclass(frozen=True)
 class Drive:
     """A disk beside the described ones, which the bootloader numbers on after them.
 
     ``make`` writes the image to the path that it is given, once for each machine of the variant.
-    ``model`` is QEMU's -device name, that of the last described disk when empty.
+    ``model`` is QEMU's -device name, that of the last described disk when empty. ``faults``: what goes wrong with it.
     ``state`` makes it a disk that the bootloader can keep its state on; the description may name a model for it.
     """
 
@@ -31,6 +45,7 @@ class Drive:
     read_only: bool = False
     model: str = ""
     state: bool = False
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class Variant:
     ``flash``: the flash that keeps the bootloader's environment and state is a file of the host's (the description's
     firmware.*.flash), so that it outlasts QEMU.
     ``peer``: the other end of the first network device is the test's.
+    ``icount``: the guest's clock counts instructions (TCG alone), so that what it measures is the same on a busy host.
     """
 
     memory: int = 0
@@ -50,3 +66,4 @@ class Variant:
     fw_cfg: tuple[tuple[str, str], ...] = ()
     flash: bool = False
     peer: bool = False
+    icount: bool = False
