@@ -12,8 +12,6 @@ HEADER = 16
 def copies(content: bytes, magic: bytes) -> dict[int, bytes]:
     """The data of each valid copy of the state with this magic number, by its place. Outdated ones are among them: in
     an erase block of a flash, the last one counts."""
-    Outdated ones are among them: in an erase block of a flash, the last one counts.
-    """
     found, place = {}, content.find(magic)
     while place >= 0:
         header = content[place : place + HEADER]
