@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import stat
@@ -17,6 +18,8 @@ import pytest
 LAYER = Path(__file__).resolve().parent.parent
 MACHINE = "qemuarm64-barebox"
 CASE = """
+import random
+
 from oeqa.barebox import case
 
 class MockTest(case.BootloaderTestCase):
@@ -25,6 +28,10 @@ class MockTest(case.BootloaderTestCase):
 
     def test_status(self):
         self.shell("false", status=1)
+
+class RandomTest(case.BootloaderTestCase):
+    def test_random(self):
+        self.shell(f"echo otter{random.getrandbits(64)}")
 
 class WrongTest(case.BootloaderTestCase):
     def test_wrong(self):
@@ -129,6 +136,19 @@ def run(place):
 def results(place):
     (entry,) = json.loads((place / "results/testresults.json").read_text()).values()
     return entry
+
+
+def test_seed_repeats_random_data(run, place):
+    """What a case draws depends on the seed, which results tell, and not on the cases that ran before it."""
+    said = []
+    for options in (["--seed", "7"], ["--seed", "7", "--case", "mock_cases.MockTest"], ["--seed", "8"]):
+        status, out, _ = run("--results", f"r{len(said)}", *options, case="mock_cases.RandomTest")
+        assert status == 0, out
+        logs = (place / f"r{len(said)}/logs").rglob("*.console.log")
+        said.append(re.search(r"^otter\d+", "".join(log.read_text() for log in logs), re.M)[0])
+    assert said[0] == said[1] != said[2]
+    (entry,) = json.loads((place / "r2/testresults.json").read_text()).values()
+    assert entry["configuration"]["RANDOM_SEED"] == 8
 
 
 def test_passes(run, place):

@@ -8,6 +8,7 @@ as an expected one; where such a case passes, it fails, so that the issue's rang
 from __future__ import annotations
 
 import hashlib
+import random
 import types
 import unittest
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ class BootloaderTestCase(unittest.TestCase):
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         if self.target is None or result is None:
             return super().run(result)
+        random.seed(f"{self.board.seed} {self.name}")  # whichever cases ran before it
         self.board.begin()
         issue = self.board.expected_failure(self.name)
         if issue is not None:

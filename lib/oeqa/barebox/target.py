@@ -54,6 +54,7 @@ class Target:
     :param slow: whether slow cases are run, too
     :param evidence_folder: for a folder of evidence for each failed case; none is written where it is left out
     :param replay: makes the commands that run one case again, for the evidence
+    :param seed: of what cases and disks have of random data; a new one where it is left out
     :param holder: is given each machine that failed, paused, and keeps it as long as it likes
     :raises BareboxError: the accelerator is unknown or cannot be had
     """
@@ -82,6 +83,7 @@ class Target:
         replay: evidence.Replay | None = None,
         holder: Callable[[Held], None] | None = None,
         linux: Linux | None = None,
+        seed: int | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -106,7 +108,7 @@ class Target:
         self._starts = 0
         self._commands: frozenset[str] | None = None
         self._evidence = Evidence(evidence_folder, replay)
-        self._seed = random.getrandbits(64)
+        self.seed = random.getrandbits(32) if seed is None else seed
         self._holder = holder
         self.held = False
         """Whether a machine was held: who held it has seen enough, and no more cases are run."""
@@ -462,7 +464,7 @@ class Target:
 
     def _changed_disks(self, files: qemu.Files) -> list[Path]:
         """The disks that are at hand as they were at first; those of which that can be made again are, only now."""
-        noise = random.Random(self._seed)
+        noise = random.Random(self.seed)
         bank = self.machine.bootloader(self.firmware.bootloader).flash
         with contextlib.suppress(OSError, BareboxError):
             for disk in files.disks(self.machine):
@@ -483,6 +485,7 @@ class Target:
             "ACCELERATOR": self.accelerator.name,
             "ACCELERATOR_REASON": self.accelerator.reason,
             "QEMU_VERSION": self.program.version,
+            "RANDOM_SEED": self.seed,
             "BOOT_SECONDS": round(boot.seconds, 3) if boot else None,
             **self._starter.info(),
         }
@@ -559,13 +562,13 @@ class Target:
 
     def _fill(self, files: qemu.Files) -> None:
         """Disks, a file for TFTP and folders to share, with contents that differ in each run."""
-        noise = random.Random(self._seed)
+        noise = random.Random(self.seed)
         try:
             for folder in files.folders(self.machine):
                 folder.mkdir()
             for disk in files.disks(self.machine):
                 disk.write_bytes(noise.randbytes(DISK_SIZE))
-            (files.tftp() / "download.bin").write_bytes(random.randbytes(DOWNLOAD_SIZE))
+            (files.tftp() / "download.bin").write_bytes(noise.randbytes(DOWNLOAD_SIZE))
         except OSError as error:
             self.stop()
             raise SetupError(f"{files.folder}: {error.strerror}. Set TMPDIR to a folder with 100 MB of room.") from None

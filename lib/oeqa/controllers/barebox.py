@@ -3,6 +3,7 @@
 
 import logging
 import os
+import random
 import shlex
 import signal
 import time
@@ -109,6 +110,7 @@ def make_target(d, logger):
     paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
     plugin = firmware.Path(d.getVar("BAREBOX_HAZARDS_PLUGIN"))
     stamp = time.strftime("%Y%m%d-%H%M%S")
+    seed = random.getrandbits(32)
     return Target(
         machine,
         loaded,
@@ -125,11 +127,12 @@ def make_target(d, logger):
         hazards=plugin if plugin.exists() else None,
         linux=find_linux(d, machine),
         evidence_folder=firmware.Path(get_json_result_dir(d)) / "evidence" / stamp,
-        replay=lambda case: replay(d, case, loaded.image),
+        replay=lambda case: replay(d, case, loaded.image, seed),
+        seed=seed,
     )
 
 
-def replay(d, case, image):
+def replay(d, case, image, seed):
     """The command that runs one case again: the task, with one case to run. Below it, the way without BitBake."""
     settings = {"MACHINE": d.getVar("MACHINE"), "TEST_SUITES": case, "BAREBOX_TEST_SLOW": "1"}
     script = bb.utils.which(d.getVar("BBPATH"), "scripts/barebox-virt")
@@ -142,7 +145,7 @@ def replay(d, case, image):
             *('echo \'%s:forcevariable = "%s"\' >>"$conf"' % setting for setting in settings.items()),
             'bitbake -R "$conf" %s -c testimage' % d.getVar("PN"),
             "# The same firmware without BitBake:",
-            "# %s" % shlex.join([*other, "--slow", "--case", case]),
+            "# %s" % shlex.join([*other, "--slow", "--case", case, "--seed", str(seed)]),
         ]
     )
 

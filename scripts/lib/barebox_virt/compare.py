@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import string
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case", action="append", default=[], metavar="MODULE[.CLASS[.TEST]]", help=only)
     where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
     parser.add_argument("--results", type=Path, metavar="DIR", help=where)
+    test.add_seed_argument(parser)
     silence = f"a busy guest that says nothing for so long is taken for dead (default: {SILENCE_SECONDS:g})"
     parser.add_argument("--silence-seconds", type=test.seconds, default=SILENCE_SECONDS, metavar="S", help=silence)
 
@@ -115,6 +117,7 @@ def _target(arguments: argparse.Namespace, m: Machine, firmware: Firmware, accel
         boot_seconds=BOOT_SECONDS,
         silence_seconds=arguments.silence_seconds,
         host=common.find_kvm_host(one, m),
+        seed=arguments.seed,
     )
 
 
@@ -169,6 +172,7 @@ def show(columns: Sequence[Column]) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run and compare."""
+    arguments.seed = random.getrandbits(32) if arguments.seed is None else arguments.seed
     arguments.accel = list(dict.fromkeys(arguments.accel.split(",")))
     if unknown := [a for a in arguments.accel if a not in accelerator.REQUESTS]:
         raise UsageError(f"unknown accelerator {unknown[0]!r}; allowed: {', '.join(accelerator.REQUESTS)}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import shlex
 import time
 from collections.abc import Sequence
@@ -47,7 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--boot-seconds", type=seconds, default=BOOT_SECONDS, metavar="S", help=boot)
     silence = f"a busy guest that says nothing for so long is taken for dead (default: {SILENCE_SECONDS:g})"
     parser.add_argument("--silence-seconds", type=seconds, default=SILENCE_SECONDS, metavar="S", help=silence)
+    add_seed_argument(parser)
     parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run everything N times")
+
+
+def add_seed_argument(parser: argparse.ArgumentParser) -> None:
+    """--seed: what random data of cases and disks depend on."""
+    which = "random data of cases and disks as in the run whose results tell this RANDOM_SEED (default: a new one)"
+    parser.add_argument("--seed", type=int, metavar="N", help=which)
 
 
 def _positive(text: str) -> int:
@@ -99,12 +107,12 @@ def _show_doubt(target: Target, verdicts: Sequence[Verdict]) -> None:
         )
 
 
-def replay(arguments: argparse.Namespace, firmware: Firmware, case: str) -> str:
+def replay(arguments: argparse.Namespace, firmware: Firmware, case: str, seed: int) -> str:
     """The command that runs one case again, from wherever it is typed."""
     files = {"--firmware": firmware.image, "--elf": firmware.elf, "--config": firmware.config, "--bios": firmware.bios}
     files["--kvm-host"] = arguments.kvm_host
     command = [str(LAYER / "scripts/barebox-virt"), "test", arguments.machine]
-    command += ["--bootloader", arguments.bootloader, "--accel", arguments.accel, "--case", case]
+    command += ["--bootloader", arguments.bootloader, "--accel", arguments.accel, "--case", case, "--seed", str(seed)]
     command += [word for option, path in files.items() if path for word in (option, str(path.absolute()))]
     command += [word for layer in arguments.layer for word in ("--layer", str(layer.absolute()))]
     command += ["--patches", arguments.patches] if arguments.patches else []
@@ -120,6 +128,7 @@ def once(
 ) -> bool:
     """Run the cases once, record and show them; whether none failed."""
     started = time.time()
+    seed = random.getrandbits(32) if arguments.seed is None else arguments.seed
     known = common.find_known_issues(arguments)
     shown = progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases))
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
@@ -135,9 +144,10 @@ def once(
         slow=arguments.slow,
         host=common.find_kvm_host(arguments, m),
         evidence_folder=folder.path.absolute() / "evidence" / stamp,
-        replay=lambda case: replay(arguments, firmware, case),
+        replay=lambda case: replay(arguments, firmware, case, seed),
         holder=common.holder(shown.note) if arguments.hold_on_failure else None,
         linux=common.find_linux(arguments, m),
+        seed=seed,
     ) as target:
         with shown:
             try:
