@@ -24,7 +24,7 @@ class FakeTarget(Target):
     """A barebox with one disk and one queue, in which the pages in ``uncached`` are Device memory."""
 
     program = type("P", (), {"lacks": lambda *_: False, "version": "7.2"})()
-    seed = 0
+    seed, held = 0, False
 
     def __init__(self, uncached=(), flags=0, elements=1):
         m = machine.load(LAYER / "conf/machines/qemuarm64-barebox.json")
