@@ -148,7 +148,9 @@ def run(arguments: argparse.Namespace) -> int:
     firmware = common.find_firmware(arguments, m)
     found: list[Measure] = []
     for name in arguments.accel:
-        with tempfile.TemporaryDirectory() as logs, Target(m, firmware, qemu.find(m), Path(logs), name) as target:
+        host = common.find_kvm_host(argparse.Namespace(**{**vars(arguments), "accel": name}), m)
+        folder = tempfile.TemporaryDirectory()
+        with folder, Target(m, firmware, qemu.find(m), Path(folder.name), name, host=host) as target:
             target.start()
             found += measure(target, arguments.rounds)
     if arguments.json:
