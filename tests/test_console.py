@@ -3,12 +3,15 @@
 
 import io
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from oeqa.barebox import dialect
+from oeqa.barebox import console, dialect, load
 from oeqa.barebox.console import Console
 from oeqa.barebox.errors import GuestError, ShellError, UsageError
 
@@ -39,8 +42,8 @@ class Guest:
         self.log = io.StringIO()
         self.heard = []
 
-    def console(self, name="barebox", silence=1.0, was_reset=lambda: False):
-        return Console(self.from_guest, self.to_guest, dialect.get(name), self.log, was_reset, silence)
+    def console(self, name="barebox", silence=1.0, was_reset=lambda: False, waited=lambda: 0.0):
+        return Console(self.from_guest, self.to_guest, dialect.get(name), self.log, was_reset, silence, waited)
 
     def say(self, text):
         os.write(self._write, text.encode())
@@ -285,6 +288,35 @@ def test_end_of_qemu(guest):
     guest.play(script)
     with pytest.raises(GuestError, match="QEMU ended"):
         guest.console(silence=30).run("true", 30)
+
+
+def test_time_without_a_processor_does_not_count(guest, monkeypatch):
+    """On a loaded host a guest is slow, and is no more dead for it; up to a limit."""
+    monkeypatch.setattr(console, "UNWATCHED_SECONDS", 0.1)
+
+    def late(guest):
+        line = guest.line()
+        time.sleep(0.8)
+        guest.say(f"otter\r\n{marker(line)}0\r\n{RISCV_PROMPT}")
+
+    guest.play(late)
+    assert guest.console(silence=0.4, waited=time.monotonic).run("echo otter", 0.5).lines == ("otter",)
+    with pytest.raises(GuestError, match="silence for 0.2 s"):
+        guest.console(silence=0.2, waited=time.monotonic).run("true", 60)
+
+
+def test_threads_that_wait_for_a_processor_are_found():
+    two = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); os.fork()\nwhile True: pass"
+    spinning = subprocess.Popen([sys.executable, "-c", two], start_new_session=True)
+    deadline = time.monotonic() + 30
+    try:
+        while load.waited(spinning.pid) < 0.2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.killpg(spinning.pid, signal.SIGKILL)
+        spinning.wait()
+    assert load.waited(0) == 0.0
 
 
 def test_silence_has_a_deadline_of_its_own(guest):

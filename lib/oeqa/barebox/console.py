@@ -24,6 +24,9 @@ from .wire import OUTPUT_LIMIT, TooMuch, Wire
 
 TAIL = 20
 LAST_WORDS_SECONDS = 0.5
+UNWATCHED_SECONDS = 1.0
+"""Within these, nobody looks at the load of the host, which would slow every command down."""
+LENIENCE = 4
 CTRL_C = "\x03"
 
 
@@ -58,6 +61,8 @@ class Console:
     :param log: takes everything that the guest prints, as it is
     :param was_reset: tells whether the machine was reset since it was asked last
     :param silence: seconds without a character after which a busy guest is taken for dead
+    :param waited: seconds in which QEMU, since it was started, could have run and had no processor. Of these, no
+        deadline counts up to ``LENIENCE`` times the silence.
     """
 
     def __init__(
@@ -68,11 +73,13 @@ class Console:
         log: IO[str],
         was_reset: Callable[[], bool],
         silence: float,
+        waited: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.wire = Wire(from_guest, to_guest, log)
         self.dialect = dialect
         self.silence = silence
         self._was_reset = was_reset
+        self._waited = waited
         self._count = 0
 
     def boot(self, started: float, seconds: float) -> Boot:
@@ -223,17 +230,22 @@ class Console:
     ) -> tuple[int, str, re.Match[str]]:
         """The first of ``patterns`` that the guest prints, within the deadline and without too long a silence."""
         wire = self.wire
-        asked = time.monotonic()
+        asked, before, grace = time.monotonic(), None, 0.0
         while True:
-            quiet = self.silence - (time.monotonic() - max(asked, wire.heard))
+            quiet = self.silence + grace - (time.monotonic() - max(asked, wire.heard))
+            piece = UNWATCHED_SECONDS if before is None else quiet
             try:
-                return wire.find(patterns, max(0.0, min(deadline.left, quiet)))
+                return wire.find(patterns, max(0.0, min(deadline.left, quiet, piece)))
             except pexpect.EOF:
                 raise self._trouble(f"QEMU ended while {what} was awaited", command) from None
             except pexpect.TIMEOUT:
+                now = self._waited()
+                gained = min(now - (now if before is None else before), LENIENCE * self.silence - grace)
+                before, grace = now, grace + gained
+                deadline.extend(gained)
                 if deadline.expired:
                     raise self._trouble(f"{what} did not come within {deadline.seconds:g} s", command) from None
-                if time.monotonic() - max(asked, wire.heard) >= self.silence:
+                if time.monotonic() - max(asked, wire.heard) >= self.silence + grace:
                     raise self._trouble(f"silence for {self.silence:g} s while {what} was awaited", command) from None
             except TooMuch:
                 limit = f"more than {OUTPUT_LIMIT >> 20} MiB of output"

@@ -18,6 +18,10 @@ class Deadline:
         """Seconds that remain, never below 0."""
         return max(0.0, self._end - time.monotonic())
 
+    def extend(self, seconds: float) -> None:
+        """Put it off, by what did not count."""
+        self._end += seconds
+
     @property
     def expired(self) -> bool:
         return self.left == 0.0

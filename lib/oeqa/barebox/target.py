@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import re
 import shlex
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from . import accelerator, changes, dialect, evidence, flash, hold, mmio, qemu, starter
+from . import accelerator, changes, dialect, evidence, flash, hold, load, mmio, qemu, starter
 from .console import Boot, Console, Result
 from .errors import BareboxError, GuestError, SetupError, ShellError, Unavailable
 from .evidence import Evidence
@@ -510,7 +511,8 @@ class Target:
         pipes = self._process.console
         was_reset = self._process.was_reset
         silence *= self._patience
-        self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, was_reset, silence)
+        waited = functools.partial(load.waited, self._process.pid)
+        self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, was_reset, silence, waited)
         try:
             boot = self._console.boot(self._process.started, seconds)
         except GuestError as error:
