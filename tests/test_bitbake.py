@@ -152,6 +152,22 @@ def test_broken_driver_is_red_and_explained(place: Place) -> None:
     assert re.search(
         rf"ERROR: barebox\S* do_testimage: barebox \S+ on {QUICK}, QEMU .*: 3 of \d+ cases failed", done.output
     )
+    check_evidence(build, log)
+
+
+def check_evidence(build: Build, log: str) -> None:
+    """The failure names a folder in the results', and what is in there runs that case again, and no other."""
+    match = re.search(r"(?m)^evidence: (.*)$", log)
+    assert match, log
+    folder = Path(match[1])
+    assert build.folder / "results" in folder.parents
+    assert {"transcript.txt", "registers.txt", "devinfo.txt", "disks.txt", "replay"} <= {
+        p.name for p in folder.iterdir()
+    }
+    build.configure("")
+    again = build.run(str(folder / "replay"))
+    assert again.returncode == 1, again.stdout
+    assert "1 of 1 cases failed" in again.stdout
 
 
 # A layer of somebody else's

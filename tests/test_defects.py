@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,11 @@ def test_rates_count_no_error_as_a_catch(tmp_path):
     assert seeds.rates(defects, progress) == [("block", 3, 2, 4), ("all", 3, 2, 4)]
 
 
+def test_areas_take_turns():
+    defects = [Defect(**{**vars(DEFECT), "id": n, "area": n[0]}) for n in ("a1", "a2", "a3", "b1", "c1", "c2")]
+    assert [d.id for d in seeds.interleaved(defects)] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
 def test_our_list_is_long_enough_and_names_cases_that_exist():
     defects = seeds.load()
     names = [case.name for case in results.load([LAYER / "lib/oeqa/runtime/cases"], "barebox")]
@@ -134,11 +140,14 @@ def measured(tmp_path):
     (place / "make").chmod(0o755)
     environment = {**os.environ, "PATH": f"{place}/bin:{os.environ['PATH']}", "TMPDIR": str(place / "tmp")}
 
-    def measure(defects, *more):
+    def measure(defects, *more, wait=True):
         (place / "list.yaml").write_text(json.dumps({"defects": defects}))
         command = [sys.executable, str(LAYER / "scripts/benchmarks/defects.py"), "qemuarm64-barebox", "--quick"]
         command += ["--source", "source", "--build", "build", "--make", f"{place}/make", "--layer", "layer"]
         command += ["--defects", "list.yaml", "--json", "out.json", *more]
+        if not wait:
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            return subprocess.Popen(command, cwd=place, env=environment, **pipes)
         return place, subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
 
     return measure
@@ -178,6 +187,19 @@ def test_it_goes_on_where_it_was(measured):
     _, second = measured([entry("caught", "otter", "beaver"), entry("more", "otter", "badger")])
     assert "[1/1] more: red" in second.stdout
     assert "2         2       100 %" in second.stdout
+
+
+def test_a_measurement_that_is_ended_takes_its_defect_out(measured):
+    place, _ = measured([])
+    (place / "make").write_text(MAKE + 'grep -q beaver "$source/common/x.c" && sleep 60 && exit 3\nexit 0\n')
+    process = measured([entry("caught", "otter", "beaver")], wait=False)
+    deadline = time.monotonic() + 60
+    while "beaver" not in (place / "source/common/x.c").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "goes on where it was" in err) == (130, True), err
+    assert (place / "source/common/x.c").read_text() == "otter swims\n"
 
 
 def test_a_case_that_is_red_without_a_defect_measures_nothing(measured):

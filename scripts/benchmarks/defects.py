@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -122,6 +123,7 @@ class Measurement:
         command = [*self.build.prefix, sys.executable, str(LAYER / "scripts/barebox-virt"), "test", a.machine]
         command += ["--firmware", str(self.build.firmware), "--results", str(folder), "--accel", a.accel]
         command += ["--patches", a.patches] if a.patches else []
+        command += ["--silence-seconds", f"{a.silence_seconds:g}"]
         command += [f"--case={case}" for case in cases] + [f"--layer={layer}" for layer in a.layer]
         (folder / results.FILE).unlink(missing_ok=True)
         with (self.folder / f"logs/{name}.test.log").open("w", encoding="utf-8") as stream:
@@ -182,7 +184,9 @@ def chosen(arguments: argparse.Namespace, progress: Progress) -> tuple[list[Defe
     if unknown := sorted(set(arguments.only) - {d.id for d in defects}):
         raise UsageError(f"no such defect for {arguments.machine}: {', '.join(unknown)}")
     counted = [d for d in defects if not arguments.area or d.area in arguments.area]
-    asked = [d for d in counted if d.id in arguments.only] if arguments.only else counted
+    if arguments.sample:
+        counted = seeds.interleaved(counted)[: arguments.sample]
+    asked = [d for d in counted if d.id in arguments.only] if arguments.only else seeds.interleaved(counted)
     return counted, [d for d in asked if arguments.only or _open(progress, d, arguments.again)]
 
 
@@ -244,6 +248,7 @@ def parser() -> argparse.ArgumentParser:
         "--only", default=[], type=lambda x: x.split(","), metavar="ID,...", help="measure these, even again"
     )
     p.add_argument("--area", action="append", default=[], metavar="AREA", help="only this area; repeatable")
+    p.add_argument("--sample", type=int, default=0, metavar="N", help="count only N defects, some of each area")
     p.add_argument("--again", action="store_true", help="measure again what stayed green or could not be measured")
     p.add_argument("--quick", action="store_true", help="only the case that ought to catch it, never the fast set")
     p.add_argument("--show", action="store_true", help="measure nothing, show what is known")
@@ -251,15 +256,27 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--state", type=Path, metavar="DIR", help="what was measured, logs (default: BUILD/defects)")
     p.add_argument("--make", metavar="COMMAND", help="default: make for the build's architecture, by a cross-compiler")
     p.add_argument("--prefix", default="", metavar="COMMAND", help="what each build and test is started by, as nice")
+    silence = "a busy guest that says nothing for so long is taken for dead (default: 60)"
+    p.add_argument("--silence-seconds", type=float, default=60, metavar="S", help=silence)
     p.add_argument("--seconds", type=float, default=1200, metavar="S", help="a test's longest time (default: 1200)")
     p.add_argument("--defects", type=Path, default=seeds.LIST, metavar="FILE", help="another list of defects")
     common.add_layer_argument(p)
     return p
 
 
+def interrupt(_number: int, _frame: object) -> None:
+    """End as by Ctrl-C, so that the defect in hand is taken out."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """The command line."""
-    return guarded(run, parser().parse_args())
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return guarded(run, parser().parse_args())
+    except KeyboardInterrupt:
+        print("defects.py: interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -147,9 +148,10 @@ def holder(tell: Callable[[str], None]) -> Callable[[Held], None]:
     """What holds a machine until Ctrl-C, and tells how to reach it."""
 
     def hold(held: Held) -> None:
-        tell(f"\n{held}")
-        sys.stdout.flush()
-        held.serve()
+        with contextlib.suppress(KeyboardInterrupt):
+            tell(f"\n{held}")
+            sys.stdout.flush()
+            held.serve()
 
     return hold
 

@@ -146,6 +146,16 @@ def rates(defects: Iterable[Defect], progress: Progress) -> list[tuple[str, int,
     return [*found, ("all", *(sum(row[i] for row in rows.values()) for i in range(3)))]  # type: ignore[list-item]
 
 
+def interleaved(defects: Sequence[Defect]) -> list[Defect]:
+    """The defects with the areas in turn, so that any first part of them has some of each."""
+    rank: dict[str, int] = {}
+    order = []
+    for position, defect in enumerate(defects):
+        rank[defect.area] = rank.get(defect.area, -1) + 1
+        order.append((rank[defect.area], position, defect))
+    return [defect for _, _, defect in sorted(order, key=lambda entry: entry[:2])]
+
+
 def of_machine(defects: Sequence[Defect], machine: str) -> list[Defect]:
     """The defects whose code a machine's build has."""
     return [defect for defect in defects if not defect.machines or machine in defect.machines]
