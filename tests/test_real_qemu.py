@@ -151,7 +151,7 @@ class TestRed:
         assert "QEMU ended" in verdict.log
 
     def test_poweroff_that_pauses(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("oeqa.barebox.target.END_SECONDS", 2)
+        monkeypatch.setattr("oeqa.barebox.states.END_SECONDS", 2)
         verdict = self.broken(tmp_path, lambda command: [*command, "-no-shutdown"], "test_poweroff", NAMES[0])
         assert verdict.status == "FAILED"
         assert "QEMU still runs" in verdict.log
