@@ -286,7 +286,7 @@ def test_another_builds_file_gives_no_names(guest, tmp_path):
             (0x5FA54640, 0x5FA1A540),
         ),
         (
-            " pc       000000009fb16ea0\n x1/ra    000000009fb16ea4 x2/sp    000000009fdffa20\n",
+            " pc       000000009fb16ea0\r\n x1/ra    000000009fb16ea4 x2/sp    000000009fdffa20\n",
             (0x9FB16EA0, 0x9FB16EA4),
         ),
         ("RAX=0000000000000000 RSP=000000001feea4a0\nRIP=000000001e660f85 RFL=00000202\n", (0x1E660F85,)),

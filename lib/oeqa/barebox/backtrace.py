@@ -21,7 +21,7 @@ Read = Callable[[int, int], bytes]
 
 # As QEMU's "info registers" calls them on arm64, riscv64 and x86_64.
 REGISTERS = {
-    "pc": re.compile(r"\b(?:PC|RIP)=([0-9a-f]{16})\b|^ pc +([0-9a-f]{16})$", re.M),
+    "pc": re.compile(r"\b(?:PC|RIP)=([0-9a-f]{16})\b|^ pc +([0-9a-f]{16})\b", re.M),
     "link": re.compile(r"\bX30=([0-9a-f]{16})\b|\bx1/ra +([0-9a-f]{16})\b"),
     "stack": re.compile(r"\b(?:SP|RSP)=([0-9a-f]{16})\b|\bx2/sp +([0-9a-f]{16})\b"),
 }
