@@ -44,6 +44,7 @@ class Power:
     :param env: the environment of ``launch``'s command; this process's own when left out
     :param hazards: the plugin that watches for hazards, ready; built when it is needed where left out
     :param host: the KVM host for the accelerator nested; it ends with the target
+    :param signing_key: signs FIT images that the firmware trusts; where it is left out, cases with such are skipped
     :param linux: a Linux to boot in cases; where it is left out, they are skipped
     :param boot_seconds: deadline from a start to the prompt
     :param silence_seconds: a busy guest that says nothing for so long is taken for dead
@@ -83,6 +84,7 @@ class Power:
         holder: Callable[[Held], None] | None = None,
         linux: Linux | None = None,
         seed: int | None = None,
+        signing_key: Path | None = None,
     ) -> None:
         self.machine = machine
         self.firmware = firmware
@@ -94,6 +96,7 @@ class Power:
         self.symbols = firmware.symbols()
         self.slow = slow
         self.linux = linux
+        self.signing_key = signing_key
         self._starter = starter.make(machine, firmware, program, self.plan.tries, launch, env, host)
         self.logs = logs
         self._hazards = hazards

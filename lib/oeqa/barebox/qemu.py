@@ -199,8 +199,9 @@ def device_args(
     What a variant has beside them comes last."""
     args = [a for setting in machine.qemu.globals for a in ("-global", setting)]
     nets = 0
+    left_out = {*OF_THE_BOARD, *(variant.without if variant else ())}
     for device in machine.devices:
-        if bootloader not in device.node or program.lacks(device) or device.kind in OF_THE_BOARD:
+        if bootloader not in device.node or program.lacks(device) or device.kind in left_out:
             continue
         backend = _peer if variant and variant.peer and device.kind == "net" and not nets else _BACKENDS[device.kind]
         args += backend(device, files, nets)

@@ -57,6 +57,7 @@ class Variant:
     ``fw_cfg``: names and texts that QEMU hands to the guest by its fw_cfg device.
     ``flash``: the flash that keeps the bootloader's environment and state is a file of the host's (the description's
     firmware.*.flash), so that it outlasts QEMU.
+    ``without``: kinds of described devices that are left out.
     ``peer``: the other end of the first network device is the test's.
     ``icount``: the guest's clock counts instructions (TCG alone), so that what it measures is the same on a busy host.
     """
@@ -67,3 +68,4 @@ class Variant:
     flash: bool = False
     peer: bool = False
     icount: bool = False
+    without: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from oeqa.runtime.context import OERuntimeTestContext, OERuntimeTestContextExecu
 from oeqa.utils import get_json_result_dir, make_logger_bitbake_compatible
 from oeqa.utils.metadata import get_layers
 
-from oeqa.barebox import firmware, known_issues, linux, qemu, results
+from oeqa.barebox import firmware, fit, known_issues, linux, qemu, results
 from oeqa.barebox.errors import BareboxError, GuestError
 from oeqa.barebox.nested import description as kvm_hosts
 from oeqa.barebox.nested import image
@@ -88,6 +88,14 @@ def kvm_host(d, machine, binaries, env, logger):
     return Host(host, made, program, env)
 
 
+def fit_key(d):
+    """The key that signs what the firmware trusts; None where the build has none."""
+    path = d.getVar("BAREBOX_VIRT_FIT_KEY")
+    if not path:
+        return None
+    return fit.key_folder(firmware.Path(path)) / os.path.basename(path)
+
+
 def find_linux(d, machine):
     """The Linux that cases boot, out of the KVM host's image; None where there is none."""
     layers = [firmware.Path(p) for p in d.getVar("BBPATH").split(":")]
@@ -147,6 +155,7 @@ def replay(d, case, image, seed):
             "# The same firmware without BitBake:",
             "# %s" % shlex.join([*other, "--slow", "--case", case, "--seed", str(seed)]),
         ]
+        signing_key=fit_key(d),
     )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from oeqa.barebox import qemu, results
+from oeqa.barebox import fit, qemu, results
 from oeqa.barebox.case import BootloaderTestCase
 from oeqa.barebox.errors import GuestError, UsageError
 from oeqa.barebox.firmware import Firmware
@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="print the cases' names and claims; run nothing")
     where = "folder for testresults.json and logs (default: a new one below barebox-virt-results)"
     parser.add_argument("--results", type=Path, metavar="DIR", help=where)
+    key = "NAME.key, with NAME.crt beside it, whose public half is in the firmware (default: what needs it is skipped)"
+    parser.add_argument("--signing-key", type=signing_key, metavar="FILE", help=key)
     boot = f"deadline from a start to the prompt (default: {BOOT_SECONDS:g})"
     parser.add_argument("--boot-seconds", type=seconds, default=BOOT_SECONDS, metavar="S", help=boot)
     silence = f"a busy guest that says nothing for so long is taken for dead (default: {SILENCE_SECONDS:g})"
@@ -62,6 +64,14 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r}; a number from 1 on is expected")
     return int(text)
+
+
+def signing_key(text: str) -> Path:
+    """An option's value that is a key for FIT images."""
+    try:
+        return fit.key_folder(Path(text)).absolute() / Path(text).name
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seconds(text: str) -> float:
@@ -148,6 +158,7 @@ def once(
         holder=common.holder(shown.note) if arguments.hold_on_failure else None,
         linux=common.find_linux(arguments, m),
         seed=seed,
+        signing_key=arguments.signing_key,
     ) as target:
         with shown:
             try:

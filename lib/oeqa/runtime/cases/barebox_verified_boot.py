@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""barebox boots FIT images that are signed with the key it was built for, refuses all others, and says why."""
+
+import functools
+import random
+
+from oeqa.barebox import fit
+from oeqa.barebox.handover import HandoverCase, disk, kernel
+from oeqa.barebox.variant import Variant
+
+INITRD = random.randbytes(70_000)
+OTHER_INITRD = random.randbytes(len(INITRD))
+
+
+@functools.cache
+def fits(key):
+    """What puts the FIT images on the disk, for a key; the same each time."""
+    return functools.partial(files, key)
+
+
+def files(key, arch):
+    images = {fit.KERNEL: kernel(arch), fit.INITRD: INITRD}
+    other = bytes(reversed(kernel(arch)))
+    good = fit.make(arch, {**images, fit.OTHER_KERNEL: other[: 1 << 16]}, key)
+    middle = 1 << 17
+    part = kernel(arch)[middle : middle + 64]
+    return {
+        "good": good,
+        "kernel-bit": fit.flip(good, part),
+        "initrd-bit": fit.flip(good, INITRD[-64:], 63),
+        "content": fit.with_content(good, INITRD, OTHER_INITRD),
+        "signature-bit": fit.flip(good, fit.signature(good), 100),
+        "swapped": fit.swapped(good),
+        "unsigned": fit.make(arch, images, None),
+        "other-key": fit.with_other_key(arch, images, key.stem),
+        "plain": kernel(arch),
+    }
+
+
+class SignedCase(HandoverCase):
+    needs = (*HandoverCase.needs, "BOOTM_FITIMAGE_SIGNATURE")
+
+    @property
+    def variant(self):
+        if self.board.signing_key is None:
+            self.skipTest("no key that signs what the firmware trusts: --signing-key (BAREBOX_VIRT_FIT_KEY)")
+        return Variant(drives=(disk(fits(self.board.signing_key), self.board.machine.arch),))
+
+    def setUp(self):
+        super().setUp()
+        self.shell("global.bootm.verify=signature")
+
+
+class AcceptedTest(SignedCase):
+    def test_signed(self):
+        """A signed image is booted, with its own kernel and initrd, whole."""
+        with self.started("bootm DISK/good") as handed:
+            self.check_kernel(handed)
+            self.check_initrd(handed, INITRD)
+
+    def test_unsigned_where_allowed(self):
+        """An image without a signature is booted where none is asked for."""
+        self.shell("global.bootm.verify=hash")
+        with self.started("bootm DISK/unsigned") as handed:
+            self.check_kernel(handed)
+
+
+class RefusedTest(SignedCase):
+    def test_changed_kernel(self):
+        """One bit changed in the kernel."""
+        self.refused("bootm DISK/kernel-bit", "kernel-1/hash-1: hash BAD")
+
+    def test_changed_initrd(self):
+        """One bit changed in the initrd, its last one."""
+        self.refused("bootm DISK/initrd-bit", "ramdisk-1/hash-1: hash BAD")
+
+    def test_changed_digest(self):
+        """Another initrd, with the digest changed to fit it."""
+        self.refused("bootm DISK/content", "image signature BAD")
+
+    def test_changed_signature(self):
+        """One bit changed in the signature."""
+        self.refused("bootm DISK/signature-bit", "image signature BAD")
+
+    def test_swapped(self):
+        """The signed configuration made to name another kernel in the same image."""
+        self.refused("bootm DISK/swapped", "image signature BAD")
+
+    def test_unsigned(self):
+        """No signature."""
+        self.refused("bootm DISK/unsigned", "does not have a signature")
+
+    def test_other_key(self):
+        """A right signature by another key of the same name."""
+        self.refused("bootm DISK/other-key", "image signature BAD")
+
+    def test_plain(self):
+        """A kernel that is no FIT image, and so cannot be signed."""
+        self.refused("bootm DISK/plain", "(?i)sign")
+
+    def test_changed_where_a_signature_is_optional(self):
+        """A bad signature is refused also where none would be needed."""
+        self.shell("global.bootm.verify=available")
+        self.refused("bootm DISK/swapped", "image signature BAD")
+        self.refused("bootm DISK/kernel-bit", "hash BAD")
