@@ -370,3 +370,22 @@ def test_noise_of_a_busy_host_is_no_output(guest):
     guest.play(answering(f"{noise}on{noise}e\r\n{noise}two\r\n"))
     assert guest.console().run("echo").lines == ("one", "two")
     assert guest.log.getvalue().count("unexpectedly") == 3
+
+
+def test_awaited_text(guest):
+    guest.say("Booting\r\nhandover 12\r\nmore\r\n")
+    assert guest.console().await_text(r"^handover \d+\r?\n", 5) == "Booting\r\nhandover 12\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (f"Booting\r\nERROR: failed\r\n{RISCV_PROMPT}", "the prompt is back, and 'handover' was not printed"),
+        ("PANIC: unable to handle\r\n", "the guest panicked"),
+        ("Booting\r\n", "silence for 0.5 s while 'handover' was awaited"),
+    ],
+)
+def test_awaited_text_that_does_not_come(guest, said, what):
+    guest.say(said)
+    with pytest.raises(GuestError, match=what):
+        guest.console(silence=0.5).await_text("handover", 5)

@@ -70,7 +70,9 @@ def test_with_content(good):
 
 
 def test_no_key(tmp_path, cli):
-    with pytest.raises(UsageError, match=r"nothing\.key: no such file; a key for FIT images is NAME\.key with NAME\.crt"):
+    with pytest.raises(
+        UsageError, match=r"nothing\.key: no such file; a key for FIT images is NAME\.key with NAME\.crt"
+    ):
         fit.key_folder(tmp_path / "nothing.key")
     done = cli("test", "qemuarm64-barebox", "--signing-key", tmp_path / "nothing.key")
     assert (done.returncode, "NAME.crt beside it" in done.stderr) == (2, True)

@@ -67,6 +67,21 @@ def test_instructions_are_counted():
     assert "-icount" not in device_args(NAMES[0], Variant(memory=256))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_disk_for_the_state(name):
+    wanted = load(name).firmware["barebox"].state_disk or load(name).of_kind("block", "barebox")[-1].model
+    variant = Variant(drives=(Drive("one", images.noise(512), state=True),))
+    assert after(device_args(name, variant), "-device")[-1] == f"{wanted},drive=one"
+    assert load("qemux86-64-barebox").firmware["barebox"].state_disk == "ide-hd"
+
+
+def test_devices_left_out():
+    found = "".join(device_args(NAMES[0], Variant(without=("rng", "net"))))
+    assert "virtio-rng" not in found
+    assert "netdev" not in found
+    assert "virtio-blk" in found
+
+
 def test_memory_and_texts():
     arguments = device_args(NAMES[0], Variant(memory=1024, fw_cfg=(("opt/a", "b,c"),)))
     assert after(arguments, "-m") == ["1024"]

@@ -134,6 +134,7 @@ def make_target(d, logger):
         slow=bb.utils.to_boolean(d.getVar("BAREBOX_TEST_SLOW")),
         hazards=plugin if plugin.exists() else None,
         linux=find_linux(d, machine),
+        signing_key=fit_key(d),
         evidence_folder=firmware.Path(get_json_result_dir(d)) / "evidence" / stamp,
         replay=lambda case: replay(d, case, loaded.image, seed),
         seed=seed,
@@ -155,7 +156,6 @@ def replay(d, case, image, seed):
             "# The same firmware without BitBake:",
             "# %s" % shlex.join([*other, "--slow", "--case", case, "--seed", str(seed)]),
         ]
-        signing_key=fit_key(d),
     )
 
 

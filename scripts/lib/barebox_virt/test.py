@@ -120,7 +120,7 @@ def _show_doubt(target: Target, verdicts: Sequence[Verdict]) -> None:
 def replay(arguments: argparse.Namespace, firmware: Firmware, case: str, seed: int) -> str:
     """The command that runs one case again, from wherever it is typed."""
     files = {"--firmware": firmware.image, "--elf": firmware.elf, "--config": firmware.config, "--bios": firmware.bios}
-    files["--kvm-host"] = arguments.kvm_host
+    files |= {"--kvm-host": arguments.kvm_host, "--signing-key": arguments.signing_key}
     command = [str(LAYER / "scripts/barebox-virt"), "test", arguments.machine]
     command += ["--bootloader", arguments.bootloader, "--accel", arguments.accel, "--case", case, "--seed", str(seed)]
     command += [word for option, path in files.items() if path for word in (option, str(path.absolute()))]

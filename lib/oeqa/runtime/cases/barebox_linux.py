@@ -56,7 +56,7 @@ class LinuxCase(case.BootloaderTestCase):
 
 class EntryTest(LinuxCase):
     needs = (*LinuxCase.needs, "BLSPEC", "CMD_BOOT")
-    without = ("rng",)  # with one, Linux does not come up on x86_64: known issue efi-firmware-disk-hangs
+    without = ("rng",)  # with one, Linux does not come up on x86_64: known issue efi-firmware-rng-hangs
 
     def test_entry(self):
         """An entry on a disk is booted."""
