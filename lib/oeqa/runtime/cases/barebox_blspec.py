@@ -73,6 +73,12 @@ class BlspecTest(HandoverCase):
             self.assertRegex(handed.text, r"Booting entry 'The z-broken .*' failed")
             self.check_kernel(handed)
 
+    def test_default(self):
+        """boot, told nothing, finds the disk with entries among all disks."""
+        self.need("BOOT_DEFAULTS")
+        with self.started("boot") as handed:
+            self.assertEqual(handed.bootargs, "entry=a-new")
+
     def test_entry(self):
         """An entry's command line, initrd, device tree and overlay arrive as they are in its file."""
         self.need("OF_OVERLAY")
