@@ -63,7 +63,8 @@ def test_faults_stand_between_disk_and_file():
 
 
 def test_instructions_are_counted():
-    assert after(device_args(NAMES[0], Variant(icount=True)), "-icount") == ["shift=2,sleep=off"]
+    assert after(device_args(NAMES[0], Variant(icount=True)), "-icount") == ["shift=1,sleep=off"]
+    assert after(device_args(NAMES[2], Variant(icount=True)), "-icount") == ["shift=4,sleep=off"]
     assert "-icount" not in device_args(NAMES[0], Variant(memory=256))
 
 

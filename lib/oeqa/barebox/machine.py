@@ -27,7 +27,7 @@ class Kvm:
 
 @dataclass(frozen=True)
 class Qemu:
-    """What QEMU is started with; ``memory`` in MiB."""
+    """What QEMU is started with; ``memory`` in MiB. Where instructions are counted, one takes 2^``icount`` ns."""
 
     binary: str
     minimum: str
@@ -38,6 +38,7 @@ class Qemu:
     kvm: Kvm | None = None
     globals: tuple[str, ...] = ()
     fw_cfg: bool = True
+    icount: int = 1
 
 
 @dataclass(frozen=True)

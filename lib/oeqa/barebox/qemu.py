@@ -16,8 +16,6 @@ from .firmware import Firmware
 from .machine import Device, Machine
 from .variant import Drive, Variant
 
-ICOUNT_SHIFT = 2
-"""An instruction takes 2^2 ns, about as long as TCG needs for one."""
 FIRST_MAC = 0x525400123456
 OF_THE_BOARD = ("watchdog",)
 """Kinds of devices that a board brings along: QEMU gets no option for them."""
@@ -211,7 +209,7 @@ def device_args(
 
 def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Variant) -> list[str]:
     args = ["-m", str(variant.memory)] if variant.memory else []
-    args += ["-icount", f"shift={ICOUNT_SHIFT},sleep=off"] if variant.icount else []
+    args += ["-icount", f"shift={machine.qemu.icount},sleep=off", "-smp", "1"] if variant.icount else []
     for name, text in variant.fw_cfg:
         args += ["-fw_cfg", f"name={name},string={text.replace(',', ',,')}"]
     for drive in variant.drives:
