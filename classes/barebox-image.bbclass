@@ -22,6 +22,7 @@ IMAGE_INSTALL:append = " kernel-image"
 
 # What runqemu starts in the kernel's place; the kernel gets its command line by the entry below.
 QB_DEFAULT_KERNEL = "${@barebox_image_firmware(d)}"
+# nooelint: oelint.vars.mispell - runqemu knows it
 QB_KERNEL_CMDLINE = "none"
 
 do_write_qemuboot_conf[depends] += "virtual/bootloader:do_deploy"
@@ -44,10 +45,10 @@ def barebox_image_firmware(d):
 # An entry of the Boot Loader Specification, which barebox finds without being told of the disk.
 barebox_image_entry () {
     install -d ${IMAGE_ROOTFS}/loader/entries
-    cat > ${IMAGE_ROOTFS}/loader/entries/${MACHINE}.conf << EOF
-title ${DISTRO_NAME} ${DISTRO_VERSION}
-linux /boot/${KERNEL_IMAGETYPE}
-options root=/dev/vda rw console=${BAREBOX_IMAGE_CONSOLE} ${BAREBOX_IMAGE_OPTIONS}
-EOF
+    printf '%s\n' \
+        "title ${DISTRO_NAME} ${DISTRO_VERSION}" \
+        "linux /boot/${KERNEL_IMAGETYPE}" \
+        "options root=/dev/vda rw console=${BAREBOX_IMAGE_CONSOLE} ${BAREBOX_IMAGE_OPTIONS}" \
+        > ${IMAGE_ROOTFS}/loader/entries/${MACHINE}.conf
 }
 ROOTFS_POSTPROCESS_COMMAND += "barebox_image_entry"
