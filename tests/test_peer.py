@@ -146,6 +146,20 @@ def test_tftp_options_windows_and_a_counter_that_starts_again():
     assert data == content
 
 
+def test_tftp_heeds_no_acknowledgement_that_is_late():
+    """One of an older block is a duplicate, and not one of the numbers' next round."""
+    content = bytes(range(256)) * 20
+    server = station.Station({"file": content})
+    head = IP(src=station.LEASE, dst=station.ADDRESS)
+    ask(server, head / UDP(sport=9, dport=69) / TFTP() / TFTP_RRQ(filename=b"file", mode=b"octet"))
+    answers = [
+        ask(server, head / UDP(sport=9, dport=station.DATA_PORT) / TFTP() / TFTP_ACK(block=block))
+        for block in (1, 2, 1, 2)
+    ]
+    assert answers[2] is None
+    assert bytes(TFTP(bytes(answers[3][UDP].payload))[TFTP_DATA].payload) == content[1024:1536]
+
+
 def test_upload():
     server = station.Station()
     head = IP(src=station.LEASE, dst=station.ADDRESS)

@@ -183,7 +183,10 @@ class Station:
 
     def _blocks(self, head: Any, block: int) -> Iterator[Any]:
         """What follows a block that the guest has, a window of it."""
-        self._acknowledged += (block - self._acknowledged) & 0xFFFF
+        step = (block - self._acknowledged) & 0xFFFF
+        if step >= 0x8000:  # of an older block: a duplicate that was late, and not one of the next round of numbers
+            return
+        self._acknowledged += step
         plain = b""
         for number in range(self._acknowledged + 1, self._acknowledged + self._window + 1):
             if (number - 1) * self._size > len(self._content) or (self._stops and number > self._stops):

@@ -75,7 +75,7 @@ class SmallTest(RamCase):
         """memtest passes on the largest free area, cached, and writes to all of it."""
         self.need("CMD_MEMTEST", "memtest")
         low, high = self.free()
-        places = [low, *(low + (high - low) * n // 8 & ~7 for n in range(1, 8)), high - 8]
+        places = [low, *(low + (high - low) * n // 8 & ~7 for n in range(1, 8)), (high & ~0xFFF) - 8]
         for place in places:
             self.shell(f"mw -q {place:#x} 0x6f747465720a")
         lines = self.shell("memtest", seconds=90)
