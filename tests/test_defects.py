@@ -28,10 +28,12 @@ class ValueTest(case.BootloaderTestCase):
         self.assertIn(b"otter", self.board.firmware.image.read_bytes())
 """
 MAKE = """#!/bin/sh
-# make -C SOURCE O=BUILD TARGET
-source=$2 build=${3#O=} target=$build/$4
+# make -j1 -C SOURCE O=BUILD TARGET...
+source=$3 build=${4#O=}
 grep -q BROKEN "$source/common/x.c" && exit 2
-{ head -c 56 /dev/zero; printf ARMd; cat "$source/common/x.c"; } >"$target"
+for target in "$build/images/barebox-dt-2nd.img" "$build/images/barebox-qemu-virt.img"; do
+    { head -c 56 /dev/zero; printf ARMd; cat "$source/common/x.c"; } >"$target"
+done
 """
 
 
@@ -81,6 +83,16 @@ def test_what_was_measured_is_kept_until_the_defect_changes(tmp_path):
     again = Progress(tmp_path / "state.json")
     assert again.of(DEFECT)["verdict"] == "red"
     assert again.of(Defect(**{**vars(DEFECT), "put": "return 3"})) is None
+
+
+def test_what_is_red_without_a_defect_is_known_for_its_image(tmp_path):
+    progress = Progress(tmp_path / "state.json")
+    progress.put_clean("image", ["a", "b"], ["b"])
+    again = Progress(tmp_path / "state.json")
+    assert again.clean("image", ["a"]) == again.clean("image", ["b", "a"]) == ["b"]
+    assert again.clean("image", ["a", "c"]) is again.clean("image", []) is again.clean("other", ["a"]) is None
+    again.put_clean("image", [], ["c"])
+    assert again.clean("image", []) == again.clean("image", ["a"]) == ["c"]
 
 
 def test_progress_that_cannot_be_read(tmp_path):

@@ -69,13 +69,11 @@ class Build:
     def run(self, log: Path) -> bool:
         """Build the images; whether that went well."""
         tree = [] if self.folder == self.source else [f"O={self.folder}"]
-        command = [*self.prefix, *self._make, "-C", str(self.source), *tree]
+        # One thing after the other: each image's own make would write what they have in common.
+        command = [*self.prefix, *self._make, "-j1", "-C", str(self.source), *tree, *self.targets]
         with log.open("w", encoding="utf-8") as stream:
-            runs = (  # one after the other: each image's own make would write what they have in common
-                subprocess.run([*command, t], stdout=stream, stderr=stream, env={**os.environ, **BUILD_ID}, check=False)
-                for t in self.targets
-            )
-            return all(done.returncode == 0 for done in runs)
+            done = subprocess.run(command, stdout=stream, stderr=stream, env={**os.environ, **BUILD_ID}, check=False)
+        return done.returncode == 0
 
     def digest(self) -> str:
         """Tells two builds apart."""
@@ -88,7 +86,7 @@ def _make(build: Path, m: Machine) -> list[str]:
     match = re.search(r"(?m)^# Barebox/(\w+) ", (build / ".config").read_text(encoding="utf-8"))
     if match is None:
         raise UsageError(f"{build}/.config: does not tell its architecture; tell by --make 'make ARCH=...'")
-    return ["make", "-s", f"-j{os.cpu_count()}", f"ARCH={match[1]}", f"CROSS_COMPILE={m.arch}-linux-gnu-"]
+    return ["make", "-s", f"ARCH={match[1]}", f"CROSS_COMPILE={m.arch}-linux-gnu-"]
 
 
 class Measurement:
@@ -164,7 +162,9 @@ class Measurement:
     def clean_cases(self, defects: Sequence[Defect]) -> None:
         """Find the cases that are red without a defect: those of the defects, or the whole fast set."""
         wanted = sorted({d.case for d in defects}) if self._arguments.quick else []
-        self._red = self.bad_cases("clean", wanted)
+        known = self.progress.clean(self._clean, wanted)
+        self._red = self.bad_cases("clean", wanted) if known is None else known
+        self.progress.put_clean(self._clean, wanted, self._red)
         if self._red:
             print(f"red without a defect, so they catch nothing: {', '.join(self._red)}", flush=True)
 

@@ -16,6 +16,7 @@ from . import LAYER, yamlfile
 
 LIST = LAYER / "scripts/benchmarks/defects.yaml"
 SCHEMA = LAYER / "scripts/benchmarks/defects.schema.json"
+CLEAN = "(clean)"
 ERRORS = ("does not apply", "does not build", "changes nothing", "not measured")
 
 
@@ -122,10 +123,26 @@ class Progress:
         entry = self.entries.get(defect.id)
         return entry if entry is not None and entry["fingerprint"] == defect.fingerprint else None
 
+    def clean(self, digest: str, cases: Sequence[str]) -> list[str] | None:
+        """The cases that were red on an image without a defect; None where these cases were not run on it. An empty
+        list of cases stands for all of them."""
+        entry = self.entries.get(CLEAN, {})
+        if entry.get("image") != digest or (entry["ran"] and not (cases and set(cases) <= set(entry["ran"]))):
+            return None
+        return list(entry["red"])
+
+    def put_clean(self, digest: str, cases: Sequence[str], red: Sequence[str]) -> None:
+        """Note which cases were red on an image without a defect."""
+        if self.clean(digest, cases) is None:
+            self._write({**self.entries, CLEAN: {"image": digest, "ran": list(cases), "red": list(red)}})
+
     def put(self, defect: Defect, **facts: object) -> None:
         """Note what came out."""
         what = {"area": defect.area, "what": defect.what, "case": defect.case}
-        self.entries[defect.id] = {"fingerprint": defect.fingerprint, **what, **facts}
+        self._write({**self.entries, defect.id: {"fingerprint": defect.fingerprint, **what, **facts}})
+
+    def _write(self, entries: dict[str, dict[str, Any]]) -> None:
+        self.entries = entries
         draft = self._path.with_suffix(".draft")
         draft.write_text(json.dumps(self.entries, indent=1, sort_keys=True), encoding="utf-8")
         draft.replace(self._path)
