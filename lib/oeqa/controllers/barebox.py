@@ -143,7 +143,7 @@ def make_target(d, logger):
 
 def replay(d, case, image, seed):
     """The command that runs one case again: the task, with one case to run. Below it, the way without BitBake."""
-    settings = {"MACHINE": d.getVar("MACHINE"), "TEST_SUITES": case, "BAREBOX_TEST_SLOW": "1"}
+    settings = {"TEST_SUITES": case, "BAREBOX_TEST_SLOW": "1"}
     script = bb.utils.which(d.getVar("BBPATH"), "scripts/barebox-virt")
     other = [script, "test", d.getVar("MACHINE"), "--firmware", str(image), "--accel", d.getVar("BAREBOX_ACCEL")]
     return "\n".join(
@@ -152,7 +152,7 @@ def replay(d, case, image, seed):
             'command -v bitbake >/dev/null || { echo "set up the build environment first" >&2; exit 2; }',
             "conf=$(mktemp --suffix=.conf) && trap 'rm -f \"$conf\"' EXIT || exit",
             *('echo \'%s:forcevariable = "%s"\' >>"$conf"' % setting for setting in settings.items()),
-            'bitbake -R "$conf" %s -c testimage' % d.getVar("PN"),
+            'MACHINE=%s bitbake -R "$conf" %s -c testimage' % (d.getVar("MACHINE"), d.getVar("PN")),
             "# The same firmware without BitBake:",
             "# %s" % shlex.join([*other, "--slow", "--case", case, "--seed", str(seed)]),
         ]
