@@ -121,6 +121,8 @@ def test_our_list_is_long_enough_and_names_cases_that_exist():
     unknown = {d.case for d in defects if not any(f"{n}.".startswith(f"{d.case}.") for n in names)}
     assert unknown == set()
     assert len(defects) >= 40
+    areas = json.loads(seeds.SCHEMA.read_text())["properties"]["defects"]["items"]["properties"]["area"]["enum"]
+    assert {d.area for d in defects} == set(areas)
 
 
 @pytest.mark.parametrize(

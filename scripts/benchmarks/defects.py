@@ -121,7 +121,7 @@ class Measurement:
         command = [*self.build.prefix, sys.executable, str(LAYER / "scripts/barebox-virt"), "test", a.machine]
         command += ["--firmware", str(self.build.firmware), "--results", str(folder), "--accel", a.accel]
         command += ["--patches", a.patches] if a.patches else []
-        command += ["--silence-seconds", f"{a.silence_seconds:g}"]
+        command += ["--silence-seconds", f"{a.silence_seconds:g}", *shlex.split(a.more)]
         command += [f"--case={case}" for case in cases] + [f"--layer={layer}" for layer in a.layer]
         (folder / results.FILE).unlink(missing_ok=True)
         with (self.folder / f"logs/{name}.test.log").open("w", encoding="utf-8") as stream:
@@ -258,6 +258,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--prefix", default="", metavar="COMMAND", help="what each build and test is started by, as nice")
     silence = "a busy guest that says nothing for so long is taken for dead (default: 60)"
     p.add_argument("--silence-seconds", type=float, default=60, metavar="S", help=silence)
+    more = "further options of barebox-virt test, as '--signing-key FILE'"
+    p.add_argument("--more", default="", metavar="OPTIONS", help=more)
     p.add_argument("--seconds", type=float, default=1200, metavar="S", help="a test's longest time (default: 1200)")
     p.add_argument("--defects", type=Path, default=seeds.LIST, metavar="FILE", help="another list of defects")
     common.add_layer_argument(p)
