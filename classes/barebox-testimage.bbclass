@@ -18,7 +18,7 @@ TEST_SUITES[doc] = "Modules of cases to run, out of lib/oeqa/runtime/cases of al
 TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_devices barebox_memory barebox_ram barebox_virtio barebox_virtqueues \
 barebox_block barebox_partitions barebox_filesystems barebox_flash barebox_environment barebox_state barebox_state_disk barebox_bootchooser \
 barebox_handover barebox_blspec barebox_linux barebox_verified_boot barebox_network barebox_kvm_hazards barebox_autoboot barebox_console barebox_faults barebox_reset \
-barebox_rng barebox_selftest barebox_speed barebox_watchdog"
+barebox_rng barebox_selftest barebox_speed barebox_static barebox_watchdog"
 
 BAREBOX_ACCEL[doc] = "Accelerator of barebox-virt's tests. auto, the default: KVM where a guest really runs with it, \
 TCG otherwise, with the reason in the results. kvm: fails where it cannot be had. tcg: emulation. nested: KVM in a host \
@@ -113,6 +113,13 @@ def barebox_test_patches(d):
     """File names of the patches that the recipe applies."""
     return [os.path.basename(bb.fetch.decodeurl(url)[2]) for url in oe.patch.src_patches(d, expand=False)]
 
+def barebox_test_options(d):
+    """The lines of the Kconfig fragments that the recipe merges."""
+    urls = [url for url in d.getVar('SRC_URI').split() if url.split(';')[0].endswith('.cfg')]
+    fetcher = bb.fetch.Fetch(urls, d)
+    lines = [line.strip() for url in urls for line in open(fetcher.localpath(url))]
+    return [line for line in lines if line.startswith(('CONFIG_', '# CONFIG_'))]
+
 def barebox_test_source(d):
     """Version and commit of the source. In a git tree, whoever checked it out, only git knows the commit, and the
     version is what the build makes of it; a tarball is named after the tag that it was made from. What follows a +
@@ -139,6 +146,7 @@ def barebox_test_facts(d):
         'commit': commit,
         'recipe': os.path.basename(d.getVar('FILE')),
         'patches': barebox_test_patches(d),
+        'options': barebox_test_options(d),
     }
 
 do_deploy[postfuncs] += "barebox_test_deploy"

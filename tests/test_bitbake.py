@@ -5,6 +5,7 @@ given by environment variables, see bitbake_build.py; without them these tests a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -94,6 +95,17 @@ def test_whole_recipe_ends_at_deploy(build: Build) -> None:
     tasks = re.findall(r"barebox_\S+:do_(\w+)\)", done)
     assert tasks[-1] == "build", done
     assert not {"install", "populate_sysroot", "package"} & set(tasks)
+
+
+def test_two_builds_one_image(place: Place, build: Build) -> None:
+    """In two folders, with nothing shared, so that neither paths nor times are in the image."""
+    digests = []
+    for made in (build, Build(place, "again")):
+        made.configure("")
+        made.must("bitbake", "barebox", MACHINE=QUICK)
+        image = made.folder / f"tmp/deploy/images/{QUICK}/barebox-dt-2nd.img"
+        digests.append(hashlib.sha256(image.read_bytes()).hexdigest())
+    assert digests[0] == digests[1]
 
 
 def test_work_directory_may_go(build: Build) -> None:

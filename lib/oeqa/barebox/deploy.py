@@ -21,7 +21,7 @@ def write(folder: Path | str, facts: Mapping[str, Any]) -> None:
     """Write everything to ``folder``, where the firmware is.
 
     :param facts: of the build: machine, description (path of the machine's), bootloader, name (first part of file
-        names), config, elf and pbl (paths), bios (file name or None), version, commit, recipe, patches
+        names), config, elf and pbl (paths), bios (file name or None), version, commit, recipe, patches, options
     :raises UsageError: the machine has no description, or it lacks the bootloader
     """
     folder, name = Path(folder), facts["name"]
@@ -37,7 +37,7 @@ def write(folder: Path | str, facts: Mapping[str, Any]) -> None:
     for key, suffix in (("config", ".config"), ("elf", ".elf"), ("pbl", ".pbl.elf")):
         files[key] = _copy(Path(facts[key]), folder / f"{name}{suffix}")
     files["qemuboot"] = f"{name}.qemuboot.conf"
-    kept = {key: facts[key] for key in ("bootloader", "version", "commit", "recipe", "patches")}
+    kept = {key: facts[key] for key in ("bootloader", "version", "commit", "recipe", "patches", "options")}
     data = {"format": FORMAT, "machine": json.loads(description.read_text(encoding="utf-8")), **files, **kept}
     (folder / f"{name}.barebox-test.json").write_text(
         json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8"

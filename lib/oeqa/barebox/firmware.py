@@ -26,6 +26,7 @@ class Firmware:
 
     ``elf`` is the bootloader with its symbols, ``pbl`` the same of what unpacks it (barebox' pre-bootloader).
     ``version`` is what the banner has to print, ``build`` what follows it there.
+    ``options`` are the lines of the Kconfig fragments that the build merged; None where nobody can tell.
     ``patches`` are those of the layer that are in the image; None where nobody can tell.
     """
 
@@ -40,6 +41,7 @@ class Firmware:
     recipe: str = ""
     patches: tuple[str, ...] | None = None
     pbl: Path | None = None
+    options: tuple[str, ...] | None = None
 
     def symbols(self) -> frozenset[str] | None:
         """The Kconfig symbols, without CONFIG_, that are set; None where the configuration is not at hand."""
@@ -165,6 +167,7 @@ def load_description(path: Path) -> tuple[Machine, Firmware]:
         recipe=data.get("recipe", ""),
         patches=tuple(data["patches"]),
         pbl=files["pbl"],
+        options=None if data.get("options") is None else tuple(data["options"]),
     )
     return machine, firmware
 
