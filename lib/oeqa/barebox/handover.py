@@ -13,7 +13,7 @@ from . import devicetree, images, payload
 from .case import BootloaderTestCase
 from .variant import Drive, Variant
 
-DISK_SIZE = 24 << 20
+DISK_SIZE = 48 << 20
 Files = Callable[[str], images.Tree]
 
 
