@@ -19,7 +19,7 @@ CRC, COPY, NOTHING = 12_000_000, 140_000, 60_000
 
 
 class FakeTarget(Target):
-    """A barebox with one disk. Its commands take the ns that ``times`` tells, the others what they took when measured."""
+    """A barebox with one disk. Its commands take the ns that ``times`` tells, others what they took when measured."""
 
     program = type("P", (), {"lacks": lambda *_: False, "version": "7.2"})()
 
