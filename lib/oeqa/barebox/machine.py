@@ -77,12 +77,14 @@ class FlashPart:
 @dataclass(frozen=True)
 class Flash:
     """The flash bank that keeps the environment, as a file of the host's; ``replaces`` is QEMU's option that it stands
-    in for, ``size`` is 0 where its parts tell it."""
+    in for, ``size`` is 0 where its parts tell it. ``slow``: QEMU takes so long to write it that the second firmware may
+    be silent for a minute while it tidies it."""
 
     index: int
     replaces: str
     parts: tuple[FlashPart, ...]
     size: int = 0
+    slow: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from .watch import Watch
 BOOT_SECONDS = 90.0
 SILENCE_SECONDS = 20.0
 TRIAL_SILENCE_SECONDS = 10.0
+SLOW_FLASH = 4
+"""How many times longer a start from a flash may be silent that is slow to write."""
 WATCHED = 3
 """How many times longer a watched machine may take for everything."""
 Self = TypeVar("Self", bound="Power")
@@ -207,7 +209,8 @@ class Power:
         name = self.accelerator.name
         self._process = self._starter.start(name, self._folder, errors, seconds, self._variant, self._watch)
         pipes, was_reset = self._process.console, self._process.was_reset
-        silence *= self._patience
+        flash = self.machine.bootloader(self.firmware.bootloader).flash
+        silence *= self._patience * (SLOW_FLASH if self._variant.flash and flash and flash.slow else 1)
         waited = functools.partial(load.waited, self._process.pid)
         self._console = Console(pipes.from_guest, pipes.to_guest, self.dialect, log, was_reset, silence, waited)
         try:

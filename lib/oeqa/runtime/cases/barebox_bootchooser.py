@@ -234,6 +234,12 @@ class ConditionsTest(ChooserCase):
 class NvTest(Choice, ChooserCase):
     """The counters are variables of the environment."""
 
+    def setUp(self):
+        flash = self.board.machine.bootloader(self.bootloader).flash
+        if flash and flash.slow and not self.board.slow:
+            self.skipTest("slow, since this machine's flash is: left to a run with --slow (BAREBOX_TEST_SLOW)")
+        super().setUp()
+
 
 class StateTest(Choice, ChooserCase):
     """The counters are in the state."""
