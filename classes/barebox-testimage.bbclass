@@ -38,7 +38,8 @@ BAREBOX_SILENCE_SECONDS ?= "20"
 BAREBOX_TEST_SLOW[doc] = "1: slow cases are run, too, for a nightly run. 0, the default: they are skipped."
 BAREBOX_TEST_SLOW ?= "0"
 
-TEST_LOG_DIR[doc] = "Folder for the logs of consoles and of QEMU."
+TEST_LOG_DIR[doc] = "Folder for the logs of consoles and of QEMU. What is known of a failed case is in evidence, beside \
+testresults.json."
 TEST_LOG_DIR ?= "${LOG_DIR}/oeqa/${PN}-${MACHINE}"
 
 TEST_TARGET[doc] = "oeqa's controller. TEST_TARGET:pn-<recipe> names another one; what local.conf sets for images does \
