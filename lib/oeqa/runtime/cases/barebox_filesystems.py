@@ -26,6 +26,8 @@ class FilesCase(case.BootloaderTestCase):
     """A mounted disk of the variant, whose files are compared with the tree that the host put on it."""
 
     config = ""
+    first = 0
+    """The first of the variant's disks that is the class's."""
 
     def setUp(self):
         super().setUp()
@@ -39,11 +41,11 @@ class FilesCase(case.BootloaderTestCase):
         if "busy" in "\n".join(self.attempt(f"umount {folder}; mkdir {folder}").lines):
             self.board.off()
             self.shell(f"mkdir {folder}")
-        self.shell(f"mount /dev/{self.board.node(self.variant.drives[number])} {folder}")
+        self.shell(f"mount /dev/{self.board.node(self.variant.drives[self.first + number])} {folder}")
         return folder
 
     def path(self, number=0):
-        return self.board.files.disk(self.variant.drives[number])
+        return self.board.files.disk(self.variant.drives[self.first + number])
 
     def check_tree(self, folder):
         """Every file has its size and contents, and folders list what is in them."""
@@ -129,14 +131,19 @@ class FatWriteTest(FilesCase):
         self.check_disk(0, {f"grown/f{n:02}": b"n%02d\n" % n for n in (0, 32, 34, 79)})
 
 
+# Classes share disks, and so starts of the machine.
+LINUX = Variant(
+    drives=(
+        Drive("ext4", images.ext4(tree, 24 * MIB)),
+        Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-O", "^extents,^64bit"])),
+        Drive("squashfs", images.squashfs(tree)),
+    )
+)
+
+
 class Ext4Test(FilesCase):
     config = "FS_EXT4"
-    variant = Variant(
-        drives=(
-            Drive("ext4", images.ext4(tree, 24 * MIB)),
-            Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-O", "^extents,^64bit"])),
-        )
-    )
+    variant = LINUX
 
     def test_read(self):
         """Files on ext4 are read right, with extents and large blocks, and with neither."""
@@ -156,7 +163,8 @@ class Ext4Test(FilesCase):
 
 class SquashfsTest(FilesCase):
     config = "FS_SQUASHFS"
-    variant = Variant(drives=(Drive("squashfs", images.squashfs(tree)),))
+    variant = LINUX
+    first = 2
 
     def test_read(self):
         """Files in a squashfs are read right."""
@@ -180,6 +188,15 @@ def special():
     return {TARGET: random.randbytes(777), **LINKS, **HOLES}
 
 
+SPECIAL = Variant(
+    drives=(
+        Drive("ext4", images.ext4(special, 16 * MIB)),
+        Drive("squashfs", images.squashfs(special)),
+        Drive("noise", images.noise(MIB)),
+    )
+)
+
+
 class SpecialCase(FilesCase):
     """Links and holes."""
 
@@ -199,7 +216,7 @@ class SpecialCase(FilesCase):
 
 class SpecialExt4Test(SpecialCase):
     config = "FS_EXT4"
-    variant = Variant(drives=(Drive("ext4", images.ext4(special, 16 * MIB)),))
+    variant = SPECIAL
 
     def test_links(self):
         """Links on ext4 lead to their targets, whatever their length."""
@@ -212,7 +229,8 @@ class SpecialExt4Test(SpecialCase):
 
 class SpecialSquashfsTest(SpecialCase):
     config = "FS_SQUASHFS"
-    variant = Variant(drives=(Drive("squashfs", images.squashfs(special)),))
+    variant = SPECIAL
+    first = 1
 
     def test_links(self):
         """Links in a squashfs lead to their targets, whatever their length."""
@@ -225,7 +243,7 @@ class SpecialSquashfsTest(SpecialCase):
 
 class UnmountTest(FilesCase):
     config = "FS_EXT4"
-    variant = Variant(drives=(Drive("ext4", images.ext4(tree, 24 * MIB)),))
+    variant = LINUX
 
     def check(self, command):
         """After a command, the disk can be unmounted."""
@@ -258,10 +276,10 @@ class UnmountTest(FilesCase):
 
 class NoneTest(FilesCase):
     config = "FS_FAT"
-    variant = Variant(drives=(Drive("noise", images.noise(MIB)),))
+    variant = SPECIAL
 
     def test_noise(self):
         """A disk of noise is not mounted, and that is said."""
-        result = self.attempt(f"mkdir /none; mount /dev/{self.board.node(self.variant.drives[0])} /none")
+        result = self.attempt(f"mkdir /none; mount /dev/{self.board.node(self.variant.drives[2])} /none")
         self.assertNotEqual(result.status, 0, str(result))
         self.assertTrue(result.lines)

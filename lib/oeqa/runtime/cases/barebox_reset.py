@@ -58,7 +58,7 @@ class HandlersTest(case.BootloaderTestCase):
 class AgainTest(case.BootloaderTestCase):
     """Resets in a row, each of which has to leave the machine as the one before."""
 
-    resets = 3
+    resets = 2
 
     def state(self):
         """What must not change from start to start: memory, devices, clocks, the log's errors."""

@@ -26,6 +26,8 @@ MEASURED = {
 MiB, the others to a command that does nothing. FACTOR times as much is red. (x86_64's output goes through OVMF.)"""
 REQUEST = 1.6
 """A request to a disk or for random data, to the same command on RAM: 1.0 to 1.1 everywhere."""
+SEEN = []
+"""Each ratio of this run, with what it is of; for scripts/benchmarks/speed.py."""
 
 
 class SpeedCase(case.BootloaderTestCase):
@@ -55,6 +57,7 @@ class SpeedCase(case.BootloaderTestCase):
             if shortest < most * base:
                 break
             shortest = min(shortest, measure(number))
+        SEEN.append((what, shortest / base))
         message = f"{what}: {shortest / base:.3f} times what it is compared to; less than {most:.3f} times is expected"
         self.assertLess(shortest, most * base, message)
         return shortest
@@ -79,6 +82,7 @@ class StartTest(SpeedCase):
         crc = self.crc()
         for number in range(3):
             total, longest, stages = self.start(again=number > 0)
+            SEEN.extend([("start", total / crc), ("stage", longest / crc)])
             if total < self.most["start"] * crc and longest < self.most["stage"] * crc:
                 return
         ratios = f"{total / crc:.2f} and {longest / crc:.2f}, at most {self.most['start']} and {self.most['stage']}"
