@@ -327,7 +327,8 @@ def test_ctrl_c_at_any_moment(run, delay):
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert process.returncode in (130, -signal.SIGINT if delay < 0.1 else 130)
+    early = (1, -signal.SIGINT) if delay < 0.1 else ()  # Python itself, before anything of ours is there
+    assert process.returncode in (130, *early)
     assert "Traceback" not in out + err or delay < 0.1
     run.leaves_nothing()
 
