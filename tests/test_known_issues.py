@@ -60,6 +60,10 @@ def test_elsewhere_it_does_not_count(change):
     assert not issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1")
 
 
+def test_one_of_every_machine_counts_on_any():
+    assert dataclasses.replace(ISSUE, machines=("*",)).concerns(FIRMWARE, "m", "tcg", "2026.06.1")
+
+
 def test_a_patch_that_is_in_ends_it():
     issue = dataclasses.replace(ISSUE, patch="0001-mend.patch")
     assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1")

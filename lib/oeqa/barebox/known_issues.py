@@ -34,7 +34,7 @@ class KnownIssue:
         """Whether this firmware, as far as anybody knows, has the defect here."""
         return (
             firmware.bootloader == self.bootloader
-            and machine in self.machines
+            and not {machine, "*"}.isdisjoint(self.machines)
             and (not self.accelerators or accelerator in self.accelerators)
             and (not self.first or release(self.first) <= release(version))
             and (not self.last or release(version) <= release(self.last))
