@@ -2,9 +2,9 @@
 """barebox keeps its state on a partition of a disk, which a device tree of the test's describes."""
 
 import random
-import re
 
 from oeqa.barebox import case, images, tools
+from oeqa.barebox.cuts import CutCase
 from oeqa.barebox.state import HEADER, copies
 from oeqa.barebox.variant import Drive, Variant
 
@@ -130,23 +130,14 @@ class RedundancyTest(DiskCase):
         self.assertEqual(list(self.copies().values()), [self.value] * COPIES)
 
 
-class PowerCutTest(DiskCase):
+class PowerCutTest(DiskCase, CutCase):
     """The power fails while the state is written, at random moments."""
 
     cuts = 3
 
     def test_old_or_new(self):
         """After the power failed in a row of writes, the value is the last reported as saved, or a newer one."""
-        seen = 0
-        for number in range(self.cuts):
-            before, first = self.get(), 1000 * (number + 1)
-            loop = f"i={first}; while true; do let i++; {FIRST}=$i; state -s otter && echo saved $i now; done"
-            text = self.board.cut(loop, random.uniform(0.1, 0.4))
-            saved = [int(x) for x in re.findall(r"saved (\d+) now", text)]
-            seen += len(saved)
-            allowed = range(saved[-1], saved[-1] + 50) if saved else {before, *range(first + 1, first + 100)}
-            self.assertIn(self.get(), allowed, f"cut {number}; before: {before}, saved: {saved[-1:]}")
-        self.assertTrue(seen, "no save was reported at all, so nothing was tested")
+        self.check_cuts(self.cuts, FIRST, "state -s otter", shortest=0.1)
 
 
 class ManyPowerCutsTest(PowerCutTest):
