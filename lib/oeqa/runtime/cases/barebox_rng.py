@@ -2,7 +2,6 @@
 """barebox hands on random data: as much as was asked for, each time other data, and the same only by the same seed."""
 
 from oeqa.barebox import case, devicetree, errors
-from oeqa.barebox.ram import values
 
 SEEN = set()
 """What was read from the devices in this run, over all starts."""
@@ -18,7 +17,7 @@ class RngCase(case.BootloaderTestCase):
         """Bytes from a device, which come by way of a file, so that their number is exact."""
         self.shell(f"memcpy -s /dev/{node} -d /random 0 0 {size}", seconds=60)
         self.assertEqual(int(self.answer("ls -l /random").split()[1]), size, f"{node}: not as many bytes as asked for")
-        data = bytes(values(self.shell(f"md -b -s /random 0+{min(size, 512)}"), "b"))
+        data = self.dump("/random", min(size, 512))
         self.shell("rm /random")
         return data
 
