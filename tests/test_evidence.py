@@ -96,6 +96,8 @@ def test_replay_runs_that_case_again_from_anywhere(run, tmp_path):
     assert done.returncode == 1, done.stderr
     (entry,) = json.loads((tmp_path / "again/testresults.json").read_text()).values()
     assert list(entry["result"]) == ["mock_cases.WrongTest.test_wrong"]
+    (first,) = json.loads((run.place / "results/testresults.json").read_text()).values()
+    assert entry["configuration"]["RANDOM_SEED"] == first["configuration"]["RANDOM_SEED"]
 
 
 def test_an_error_of_the_case_itself_has_evidence(run):
@@ -147,9 +149,9 @@ def test_a_full_disk_leaves_what_fits(tmp_path, monkeypatch):
             return file.write(text)
 
     monkeypatch.setattr(Path, "write_text", full)
-    keeper = evidence.Evidence(tmp_path / "evidence", lambda case: f"run {case}")
+    keeper = evidence.Evidence(tmp_path / "evidence", lambda case, seed: f"run {case} --seed {seed}")
     keeper.snapshot = evidence.Snapshot({"registers.txt": "x"})
-    about = evidence.Facts({}, "aarch64", Firmware("barebox", Path("/x")))
+    about = evidence.Facts({}, "aarch64", Firmware("barebox", Path("/x")), 1)
     line = keeper.write("m.C.t", "otter", about, [])
     assert line == f"evidence: {tmp_path}/evidence/m.C.t is incomplete: No space left on device"
     assert "otter" in (tmp_path / "evidence/m.C.t/failure.txt").read_text()
@@ -157,7 +159,7 @@ def test_a_full_disk_leaves_what_fits(tmp_path, monkeypatch):
 
 def test_a_case_that_fails_twice_has_two_folders(tmp_path):
     keeper = evidence.Evidence(tmp_path)
-    about = evidence.Facts({}, "aarch64", Firmware("barebox", Path("/x")))
+    about = evidence.Facts({}, "aarch64", Firmware("barebox", Path("/x")), 1)
     lines = [keeper.write("m.C.t", "", about, []) for _ in range(3)]
     assert lines == [f"evidence: {tmp_path}/m.C.t{x}" for x in ("", "~2", "~3")]
 

@@ -98,6 +98,9 @@ class Sample(BootloaderTestCase):
     def test_skipped(self):
         self.skipTest("no otter")
 
+    def test_interrupted(self):
+        raise KeyboardInterrupt
+
 
 def verdict(test, issues=(ISSUE,), patches=()):
     recorder = Recorder(lambda _: None)
@@ -115,6 +118,15 @@ def test_expected_failure_is_shown_with_its_reason():
     assert "it bit" in found.log
     assert recorder.wasSuccessful()
     assert target.offs == 1
+
+
+def test_an_interrupted_case_has_not_passed():
+    heard = []
+    case = Sample("test_interrupted")
+    case.target = FakeTarget((), ())
+    with pytest.raises(KeyboardInterrupt):
+        case.run(Recorder(heard.append))
+    assert [(v.status, v.log) for v in heard] == [("ERROR", "interrupted")]
 
 
 def test_unexpected_success_is_red():
@@ -143,7 +155,8 @@ def test_without_an_issue():
 def test_a_result_may_hold_other_cases():
     """oeqa's loader registers cases by id; the name in known issues is the same."""
     assert Sample("test_good").name == "test_known_issues.Sample.test_good"
-    assert unittest.TestLoader().getTestCaseNames(Sample) == ["test_bad", "test_good", "test_skipped"]
+    names = unittest.TestLoader().getTestCaseNames(Sample)
+    assert names == ["test_bad", "test_good", "test_interrupted", "test_skipped"]
 
 
 def test_ours_can_be_read_and_name_patches_that_exist():

@@ -33,8 +33,8 @@ GUEST = ("dmesg", "iomem", "devinfo")
 SECONDS = 15.0
 ANSWER_SECONDS = 5.0
 LAST_WORDS = 8192
-Replay = Callable[[str], str]
-"""Makes the shell commands that run one case again."""
+Replay = Callable[[str, int], str]
+"""Makes the shell commands that run one case again, with the same seed of random data."""
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Facts:
     info: Mapping[str, object]
     arch: str
     firmware: Firmware
+    seed: int
 
 
 def take(process: Running, console: Console | None, read: Read) -> Snapshot:
@@ -138,7 +139,7 @@ class Evidence:
         snapshot = self.snapshot or Snapshot({"transcript.txt": "(the machine was off)\n"})
         texts = {"failure.txt": f"{case}\n\n{message}\n"}
         if self._replay is not None:
-            texts["replay"] = f"#!/bin/sh\n# Runs {case} again.\n{self._replay(case)}\n"
+            texts["replay"] = f"#!/bin/sh\n# Runs {case} again.\n{self._replay(case, about.seed)}\n"
         texts["versions.json"] = json.dumps({"HOST": platform.platform(), **about.info}, indent=1, default=str) + "\n"
         texts.update(snapshot.texts)
         if snapshot.traces.found:

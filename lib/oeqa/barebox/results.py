@@ -21,6 +21,7 @@ from .target import Target
 
 BAD = ("FAILED", "ERROR")
 FILE = "testresults.json"
+NO_VERDICT = ("ERROR", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,15 @@ class Recorder(unittest.TestResult):
         self.verdicts: list[Verdict] = []
         self._heard = heard
         self._started = 0.0
-        self._last: tuple[str, str] = ("PASSED", "")
+        self._last = NO_VERDICT
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
         self._started = time.monotonic()
+        self._last = NO_VERDICT
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        super().addSuccess(test)
         self._last = ("PASSED", "")
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:

@@ -148,7 +148,7 @@ class Target(States):
                 evidence.ask(self._console, self._evidence.snapshot)
         files = None if self._folder is None else qemu.Files(self._folder.path)
         disks = self._contents.kept(files, self._variant) if files else []
-        about = evidence.Facts(self.info(), self.machine.arch, self.firmware)
+        about = evidence.Facts(self.info(), self.machine.arch, self.firmware, self.seed)
         return self._evidence.write(case, message, about, disks)
 
     def hold(self, what: str) -> str:

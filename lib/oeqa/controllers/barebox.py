@@ -3,7 +3,6 @@
 
 import logging
 import os
-import random
 import shlex
 import signal
 import time
@@ -118,7 +117,6 @@ def make_target(d, logger):
     paths = [os.path.join(p, "conf/known-issues.json") for p in d.getVar("BBPATH").split(":")]
     plugin = firmware.Path(d.getVar("BAREBOX_HAZARDS_PLUGIN"))
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    seed = random.getrandbits(32)
     return Target(
         machine,
         loaded,
@@ -136,8 +134,7 @@ def make_target(d, logger):
         linux=find_linux(d, machine),
         signing_key=fit_key(d),
         evidence_folder=firmware.Path(get_json_result_dir(d)) / "evidence" / stamp,
-        replay=lambda case: replay(d, case, loaded.image, seed),
-        seed=seed,
+        replay=lambda case, seed: replay(d, case, loaded.image, seed),
     )
 
 

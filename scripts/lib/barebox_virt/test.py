@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import random
 import shlex
 import time
 from collections.abc import Sequence
@@ -138,7 +137,6 @@ def once(
 ) -> bool:
     """Run the cases once, record and show them; whether none failed."""
     started = time.time()
-    seed = random.getrandbits(32) if arguments.seed is None else arguments.seed
     known = common.find_known_issues(arguments)
     shown = progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases))
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
@@ -154,10 +152,10 @@ def once(
         slow=arguments.slow,
         host=common.find_kvm_host(arguments, m),
         evidence_folder=folder.path.absolute() / "evidence" / stamp,
-        replay=lambda case: replay(arguments, firmware, case, seed),
+        replay=lambda case, seed: replay(arguments, firmware, case, seed),
         holder=common.holder(shown.note) if arguments.hold_on_failure else None,
         linux=common.find_linux(arguments, m),
-        seed=seed,
+        seed=arguments.seed,
         signing_key=arguments.signing_key,
     ) as target:
         with shown:
