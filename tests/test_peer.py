@@ -160,6 +160,20 @@ def test_tftp_heeds_no_acknowledgement_that_is_late():
     assert bytes(TFTP(bytes(answers[3][UDP].payload))[TFTP_DATA].payload) == content[1024:1536]
 
 
+def test_tftp_transfers_do_not_mix():
+    """barebox asks for a file's size, by a request of its own, while it reads the file."""
+    content = bytes(range(256)) * 20
+    server = station.Station({"file": content})
+    head = IP(src=station.LEASE, dst=station.ADDRESS)
+    wish = TFTP() / TFTP_RRQ(filename=b"file", mode=b"octet")
+    size = TFTP_Options(options=[TFTP_Option(oname=b"blksize", value=b"1000")])
+    ask(server, head / UDP(sport=9, dport=69) / wish / size)
+    ask(server, head / UDP(sport=10, dport=69) / wish)
+    for port, block, expected in ((9, 0, content[:1000]), (10, 1, content[512:1024]), (9, 1, content[1000:2000])):
+        answer = ask(server, head / UDP(sport=port, dport=station.DATA_PORT) / TFTP() / TFTP_ACK(block=block))
+        assert bytes(TFTP(bytes(answer[UDP].payload))[TFTP_DATA].payload) == expected
+
+
 def test_upload():
     server = station.Station()
     head = IP(src=station.LEASE, dst=station.ADDRESS)

@@ -13,14 +13,16 @@ import unittest
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from .case import BootloaderTestCase
 from .errors import SetupError, UsageError
 from .target import Target
+from .variant import Variant
 
 BAD = ("FAILED", "ERROR")
 FILE = "testresults.json"
+Case = TypeVar("Case", bound=unittest.TestCase)
 NO_VERDICT = ("ERROR", "interrupted")
 
 
@@ -84,7 +86,7 @@ class Recorder(unittest.TestResult):
 
 
 def load(folders: Iterable[Path], bootloader: str, wanted: Sequence[str] = ()) -> list[BootloaderTestCase]:
-    """The cases for a bootloader in all modules of ``folders``.
+    """The cases for a bootloader in all modules of ``folders``, arranged.
 
     :param wanted: module[.Class[.test]]; all when empty
     :raises UsageError: a folder is missing, a module cannot be imported, or nothing matches one of ``wanted``
@@ -97,7 +99,19 @@ def load(folders: Iterable[Path], bootloader: str, wanted: Sequence[str] = ()) -
             raise UsageError(
                 f"no case {w!r} for {bootloader}; modules: {modules}. barebox-virt test --list shows all cases."
             )
-    return chosen
+    return arranged(chosen)
+
+
+def arranged(cases: Iterable[Case]) -> list[Case]:
+    """Cases of one machine together, those of the described one first: every change of the machine is a start."""
+    found = list(cases)
+    machines = list({Variant(): None, **dict.fromkeys(_machine(c) for c in found)})
+    return sorted(found, key=lambda c: machines.index(_machine(c)))
+
+
+def _machine(case: unittest.TestCase) -> object:
+    """The class's variant; where that is known at run time alone, the property that tells it."""
+    return getattr(type(case), "variant", Variant())
 
 
 def _cases(folder: Path) -> Iterator[BootloaderTestCase]:

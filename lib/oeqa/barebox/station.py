@@ -7,24 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import Unavailable
+from .tftp import Transfer
 
 try:
     from scapy.layers.dhcp import BOOTP, DHCP
     from scapy.layers.dns import DNS, DNSRR
     from scapy.layers.inet import ICMP, IP, UDP
     from scapy.layers.l2 import ARP, Ether
-    from scapy.layers.tftp import (
-        TFTP,
-        TFTP_ACK,
-        TFTP_DATA,
-        TFTP_ERROR,
-        TFTP_OACK,
-        TFTP_RRQ,
-        TFTP_WRQ,
-        TFTP_Option,
-        TFTP_Options,
-    )
-    from scapy.packet import Raw
+    from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_ERROR, TFTP_RRQ, TFTP_WRQ
 except ImportError:
     ARP = BOOTP = ICMP = IP = UDP = Ether = None
 
@@ -89,9 +79,7 @@ class Station:
         self._limits = {b"blksize": block, b"windowsize": window}
         self._strays = strays
         self._count = 0
-        self._content = b""
-        self._upload = ""
-        self._size, self._window, self._acknowledged = 512, 1, 0
+        self._transfers: dict[int, Transfer] = {}
 
     def __call__(self, frame: bytes) -> Iterator[bytes]:
         if self._lost():
@@ -147,66 +135,23 @@ class Station:
     def _tftp(self, packet: Any) -> Iterator[Any]:
         data = TFTP(bytes(packet[UDP].payload))
         head = self._back(packet) / UDP(sport=DATA_PORT, dport=packet[UDP].sport)
+        transfer = self._transfers.get(packet[UDP].sport)
         if TFTP_RRQ in data or TFTP_WRQ in data:
-            yield from (head / body for body in self._request(data))
-        elif TFTP_ACK in data:
-            yield from self._blocks(head, data[TFTP_ACK].block)
-        elif TFTP_DATA in data and self._upload:
-            yield head / self._received(data[TFTP_DATA])
+            yield head / self._opened(data, packet[UDP].sport)
+        elif TFTP_ACK in data and transfer:
+            yield from transfer.after(head, data[TFTP_ACK].block)
+        elif TFTP_DATA in data and transfer:
+            answer = head / transfer.take(data[TFTP_DATA])
+            self.uploads[transfer.name] = transfer.received  # before the guest reads the answer
+            yield answer
 
-    def _request(self, data: Any) -> Iterator[Any]:
+    def _opened(self, data: Any, port: int) -> Any:
+        """The answer to a request, from a port of the guest's."""
         writes = TFTP_WRQ in data
         name = data[TFTP_WRQ if writes else TFTP_RRQ].filename.decode()
-        self._acknowledged, self._upload = 0, name if writes else ""
-        if writes:
-            self.uploads[name] = b""
-        else:
+        if not writes:
             self.requests.append(name)
             if name not in self.files:
-                yield TFTP() / TFTP_ERROR(errorcode=NOT_FOUND, errormsg=b"no such file")
-                return
-            self._content = self.files[name]
-        answers = self._agreed(data, writes)
-        if answers:
-            yield TFTP() / TFTP_OACK() / TFTP_Options(options=answers)
-        else:
-            yield TFTP() / TFTP_ACK(block=0) if writes else self._block(1)
-
-    def _agreed(self, data: Any, writes: bool) -> list[Any]:
-        """The options of a request that are agreed to."""
-        asked = {x.oname: int(x.value) for x in data[TFTP_Options].options} if TFTP_Options in data else {}
-        known = {name: min(asked[name], limit) for name, limit in self._limits.items() if name in asked and limit > 1}
-        self._size, self._window = known.get(b"blksize", 512), known.get(b"windowsize", 1)
-        if not writes and b"tsize" in asked:
-            known[b"tsize"] = len(self._content)
-        return [TFTP_Option(oname=k, value=str(v).encode()) for k, v in known.items()]
-
-    def _blocks(self, head: Any, block: int) -> Iterator[Any]:
-        """What follows a block that the guest has, a window of it."""
-        step = (block - self._acknowledged) & 0xFFFF
-        if step >= 0x8000:  # of an older block: a duplicate that was late, and not one of the next round of numbers
-            return
-        self._acknowledged += step
-        plain = b""
-        for number in range(self._acknowledged + 1, self._acknowledged + self._window + 1):
-            if (number - 1) * self._size > len(self._content) or (self._stops and number > self._stops):
-                return
-            body = self._content[(number - 1) * self._size : number * self._size]
-            if plain and len(body) == self._size:  # its headers are those of the block before, without a sum
-                yield plain[:-2] + (number & 0xFFFF).to_bytes(2, "big") + body
-                continue
-            frame = head / self._block(number)
-            frame[UDP].chksum = 0
-            yield frame
-            plain = bytes(frame)[: -len(body)] if len(body) == self._size else b""
-
-    def _block(self, number: int) -> Any:
-        body = self._content[(number - 1) * self._size : number * self._size]
-        return TFTP() / TFTP_DATA(block=number & 0xFFFF) / Raw(body)
-
-    def _received(self, data: Any) -> Any:
-        """Take a block of an upload, in order, and acknowledge it."""
-        if data.block == (self._acknowledged + 1) & 0xFFFF:
-            self._acknowledged += 1
-            self.uploads[self._upload] += bytes(data.payload)
-        return TFTP() / TFTP_ACK(block=data.block)
+                return TFTP() / TFTP_ERROR(errorcode=NOT_FOUND, errormsg=b"no such file")
+        self._transfers[port] = Transfer(name, data, None if writes else self.files[name], self._limits, self._stops)
+        return self._transfers[port].opened()

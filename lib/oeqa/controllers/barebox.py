@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import time
+import unittest
 
 import bb
 from oeqa.core.target import OETarget
@@ -176,8 +177,10 @@ def load_cases(d, context):
     if missing or not wanted:
         bb.fatal("TEST_SUITES names no module in %s: %s" % (" or ".join(folders), " ".join(missing) or "it is empty"))
     context.loadTests(sorted({f for name in wanted for f in found[name]}), modules=wanted)
-    if not getSuiteCases(context.suites):
+    cases = getSuiteCases(context.suites)
+    if not cases:
         bb.fatal("TEST_SUITES names no case: %s" % d.getVar("TEST_SUITES"))
+    context.suites = unittest.TestSuite(results.arranged(cases))
 
 
 def interrupt(signum, frame):

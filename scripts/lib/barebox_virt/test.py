@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import shlex
 import time
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     silence = f"a busy guest that says nothing for so long is taken for dead (default: {SILENCE_SECONDS:g})"
     parser.add_argument("--silence-seconds", type=seconds, default=SILENCE_SECONDS, metavar="S", help=silence)
     add_seed_argument(parser)
+    order = "run the cases in an order that depends on the seed; many more starts (default: few starts)"
+    parser.add_argument("--shuffle", action="store_true", help=order)
     parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run everything N times")
 
 
@@ -163,7 +166,8 @@ def once(
                 target.start()
             except GuestError as error:
                 shown.note(f"the machine does not come to its prompt: {str(error).splitlines()[0]}")
-            verdicts = results.run(cases, target, lambda v: shown.step(v.case, WORDS[v.status]))
+            order = random.Random(target.seed).sample(cases, len(cases)) if arguments.shuffle else cases
+            verdicts = results.run(order, target, lambda v: shown.step(v.case, WORDS[v.status]))
         path = folder.add(*results.configuration(target, started), verdicts)
         _show(results.title(target), verdicts)
         _show_doubt(target, verdicts)

@@ -77,7 +77,9 @@ class EditTest(KeyboardCase):
     def test_too_long(self):
         """Of a line that is too long the beginning is kept, nothing else is hurt, and the next one is whole."""
         text = "".join(random.choices(string.ascii_lowercase, k=1040))
-        lines = self.typed(f"echo {text}")
+        self.press(f"echo {text[:500]}")
+        self.see(text[490:500])  # of more than 1024 characters at once, barebox' input queue drops the first
+        lines = self.typed(text[500:])
         self.assertEqual(len(lines), 1)
         self.assertTrue(text.startswith(lines[0]) and len(lines[0]) > 900, lines[0])
         self.check("echo alive", "alive")
