@@ -2,6 +2,7 @@
 """What a case's variant of a machine makes of QEMU's command line and of the flash; and that what it asks for is there
 in a real QEMU, with the distribution's U-Boot."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,19 @@ def test_flash_holds_its_parts_and_is_erased_elsewhere(tmp_path):
     bank = Flash(0, "none", (FlashPart(0, code="0102"), FlashPart(8, image="other.img")), 16)
     flash.make(tmp_path / "flash", bank, loaded)
     assert (tmp_path / "flash").read_bytes() == b"\1\2" + b"\xff" * 6 + b"otter" + b"\xff" * 3
+
+
+def test_flash_of_another_build_is_refused(tmp_path):
+    arm64, image, other = load(NAMES[0]), tmp_path / "barebox-dt-2nd.img", tmp_path / "barebox-qemu-virt.img"
+    common = bytes(56) + b"ARM\x64barebox" + random.randbytes(40_000)
+    image.write_bytes(common)
+    firmware.check_flash(arm64, "barebox", image)
+    other.write_bytes(b"another head" + common)
+    firmware.check_flash(arm64, "barebox", image)
+    other.write_bytes(bytes(reversed(common)))
+    with pytest.raises(UsageError, match=r"qemu-virt.img: of another build than barebox-dt-2nd.img.*: make$"):
+        firmware.find(arm64, "barebox", image)
+    firmware.check_flash(load(NAMES[2]), "barebox", image)
 
 
 def test_flash_that_cannot_be_made(tmp_path):

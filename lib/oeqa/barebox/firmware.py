@@ -17,6 +17,8 @@ from .machine import Machine
 FORMAT = 1
 ELF_MACHINES = {0xB7: "aarch64", 0xF3: "riscv64", 0x3E: "x86_64"}
 PE_MACHINES = {0xAA64: "aarch64", 0x5064: "riscv64", 0x8664: "x86_64"}
+COMMON = 4096
+"""So many bytes from the middle of an image on are in all images of one build."""
 NAMES = {"barebox": b"barebox", "u-boot": b"U-Boot"}
 
 
@@ -95,6 +97,24 @@ def check(machine: Machine, bootloader: str, image: Path) -> None:
         raise UsageError(f"{image}: no {bootloader} image, its name does not occur in it")
 
 
+def check_flash(machine: Machine, bootloader: str, image: Path) -> None:
+    """Refuse a second image for the machine's flash that is of another build: what is started from there would not be
+    what was named. Images of one build differ in their first part and have what comes behind it in common.
+
+    :raises UsageError: it is of another build
+    """
+    flash = machine.bootloader(bootloader).flash
+    content = image.read_bytes()
+    middle = content[len(content) // 2 :][:COMMON]
+    for other in {part.image for part in flash.parts if part.image} - {image.name} if flash else ():
+        path = image.with_name(other)
+        if path.is_file() and middle not in path.read_bytes():
+            raise UsageError(
+                f"{path}: of another build than {image.name}, and cases with a flash start from it. "
+                "Build all images anew, or take it away, and those cases are skipped: make"
+            )
+
+
 def installed(machine: Machine, bootloader: str) -> Path:
     """The distribution's image of a bootloader for the machine.
 
@@ -118,6 +138,7 @@ def find(
     :raises SetupError: a firmware that has to run below is not installed
     """
     check(machine, bootloader, image)
+    check_flash(machine, bootloader, image)
     for path in (elf, config, bios):
         if path is not None and not path.is_file():
             raise UsageError(f"{path}: no such file")
