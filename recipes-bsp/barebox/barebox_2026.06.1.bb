@@ -28,4 +28,5 @@ BAREBOX_PATCHES = " \
     file://0022-memtest-test-the-last-word-of-a-region-too.patch \
     file://0023-fs-ramfs-set-the-size-of-symbolic-links.patch \
     file://0027-booti-place-the-initrd-behind-the-memory-that-Linux-.patch \
+    file://0028-crypto-hmac-take-keys-that-are-longer-than-a-block.patch \
 "

@@ -27,9 +27,7 @@ class Transfer:
     :param stops: the server falls silent after this block; 0 where it does not
     """
 
-    def __init__(
-        self, name: str, request: Any, content: bytes | None, limits: Mapping[bytes, int], stops: int
-    ) -> None:
+    def __init__(self, name: str, request: Any, content: bytes | None, limits: Mapping[bytes, int], stops: int) -> None:
         self.name = name
         self.received = b""
         self._writes = content is None

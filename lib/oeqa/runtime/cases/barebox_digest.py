@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""barebox computes digests by each of its drivers, with and without a key, and takes no wrong one for right."""
+
+import hashlib
+import hmac
+import re
+
+from oeqa.barebox import case
+
+TEXT = "otters swim, beavers build, and the river runs on " * 6
+CONTENT = f"{TEXT}\n".encode()
+
+
+class DigestTest(case.BootloaderTestCase):
+    def setUp(self):
+        super().setUp()
+        self.need("CMD_DIGEST", "digest")
+        self.shell(f"echo -o /text '{TEXT}'")
+
+    def drivers(self, keyed=False):
+        """Each driver that barebox lists, with hashlib's name of its algorithm."""
+        listed = re.findall(r"(?m)^\s+(hmac\()?(\w+)\)?\s+(\S+)\s+\d+$", "\n".join(self.attempt("digest").lines))
+        found = [(driver, name) for mac, name, driver in listed if bool(mac) == keyed and name in self.known()]
+        if not found:
+            self.skipTest(f"barebox lists none: {listed}")
+        return found
+
+    def known(self):
+        return hashlib.algorithms_available
+
+    def check(self, command, right):
+        """``command`` takes the right value, and none that differs in a bit of its first, a middle or its last byte."""
+        self.shell(f"{command} -s {right.hex()} /text")
+        for place in (0, len(right) // 2, len(right) - 1):
+            wrong = bytearray(right)
+            wrong[place] ^= 1
+            result = self.attempt(f"{command} -s {wrong.hex()} /text")
+            self.assertNotEqual(result.status, 0, f"byte {place} is wrong:\n{result}")
+
+    def test_values(self):
+        """Each driver computes what the test computes itself, over a whole file and over a part of it."""
+        for driver, name in self.drivers():
+            for area, content in (("", CONTENT), (" 7+150", CONTENT[7:157]), (" 64+64", CONTENT[64:128])):
+                found = self.answer(f"digest -a {driver} /text{area}").split()[0]
+                self.assertEqual(found, self.hash(content, name), f"{driver}{area}")
+
+    def test_verified(self):
+        """A file is compared with the whole of a digest."""
+        for driver, name in self.drivers():
+            self.check(f"digest -a {driver}", bytes.fromhex(self.hash(CONTENT, name)))
+
+    def test_keyed(self):
+        """A digest depends on its key, one that is longer than the digest's block too."""
+        for driver, name in self.drivers(keyed=True):
+            for key in ("river", "x" * 200):
+                self.check(f"digest -a '{driver}' -k {key}", hmac.new(key.encode(), CONTENT, name).digest())
+            self.assertNotEqual(self.attempt(f"digest -a '{driver}' /text").status, 0, "without a key")
+
+    def test_unknown(self):
+        """An algorithm that there is not, and a file that there is not, are errors."""
+        self.assertNotEqual(self.attempt("digest -a otter256 /text").status, 0)
+        self.assertNotEqual(self.attempt("digest -a sha256 /nothing").status, 0)
