@@ -93,6 +93,14 @@ class BootTargetTest(KeyboardCase):
         found = re.findall(r"this is (\w+)", "\n".join(self.attempt("boot", 60).lines))
         self.assertEqual(found, ["two", "one"])
 
+    def test_left_over(self):
+        """What a target that failed put on the kernel's command line is not left over for the next one."""
+        self.shell("mkdir -p /env/boot")
+        self.script("fails", "global linux.bootargs.dyn.otter=swims", "echo first [$global.linux.bootargs.dyn.otter]")
+        self.script("next", "echo next [$global.linux.bootargs.dyn.otter]")
+        text = "\n".join(self.attempt("boot fails next", 60).lines)
+        self.assertEqual(re.findall(r"(first|next) \[(.*?)\]", text), [("first", "swims"), ("next", "")], text)
+
     def test_nothing(self):
         """A target that is not there is named, and boot fails."""
         result = self.attempt("boot nowhere", 60)

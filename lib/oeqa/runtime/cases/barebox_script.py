@@ -129,6 +129,7 @@ class TestCommandTest(case.BootloaderTestCase):
         self.check({f"{a} -ge {b}": 1, f"{a} -ge {a}": 0, f"{a} -eq {a}": 0, f"{a} -eq {b}": 1, f"{a} -ne {b}": 0})
         self.check({f"{a} -lt {a}": 1, f"{b} -le {a}": 1, f"{a} -le {b}": 0, f"{a} -ne {a}": 1, f"{a} -gt {b}": 1})
         self.check({"9 -lt 10": 0, "10 -lt 9": 1, "-1 -lt 1": 0, "0x10 -eq 16": 0, "-2 -gt -1": 1})
+        self.check({f"{a} -gt -{b}": 0, f"{a} -lt -{b}": 1, f"-{b} -lt {a}": 0, f"{a} -eq -{a}": 1})
 
     def test_strings(self):
         """Strings compare as strings, and an empty one is one."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""barebox boots FIT images that are signed with the key it was built for, refuses all others, and says why."""
+"""barebox boots FIT images that are whole, and signed with the key it was built for, refuses others, and says why."""
 
 import functools
+import hashlib
 import random
 
 from oeqa.barebox import fit
@@ -35,6 +36,47 @@ def files(key, arch):
         "other-key": fit.with_other_key(arch, images, key.stem),
         "plain": kernel(arch),
     }
+
+
+@functools.cache
+def hashed(arch):
+    """FIT images that nobody signed: a good one, and such as differ from it in one bit."""
+    good = fit.make(arch, {fit.KERNEL: kernel(arch), fit.INITRD: INITRD}, None)
+    digest, part = hashlib.sha256(INITRD).digest(), kernel(arch)[1 << 17 :][:64]
+    return {
+        "good": good,
+        "kernel-bit": fit.flip(good, part),
+        "initrd-bit": fit.flip(good, INITRD[-64:], 63),
+        "digest-first": fit.flip(good, digest),
+        "digest-last": fit.flip(good, digest, len(digest) - 1),
+    }
+
+
+class HashTest(HandoverCase):
+    """Without a key: an image is whole, or it is refused."""
+
+    needs = (*HandoverCase.needs, "BOOTM_FITIMAGE")
+    files = hashed
+
+    def setUp(self):
+        super().setUp()
+        self.shell("global.bootm.verify=hash")
+
+    def test_whole(self):
+        """An image whose digests are right is booted, with its own kernel and initrd."""
+        with self.started("bootm DISK/good") as handed:
+            self.check_kernel(handed)
+            self.check_initrd(handed, INITRD)
+
+    def test_changed(self):
+        """One bit changed in the kernel, or the last one of the initrd: refused, and what is wrong is named."""
+        self.refused("bootm DISK/kernel-bit", "kernel-1/hash-1: hash BAD")
+        self.refused("bootm DISK/initrd-bit", "ramdisk-1/hash-1: hash BAD")
+
+    def test_changed_digest(self):
+        """One bit changed in a digest, the first or the last one."""
+        self.refused("bootm DISK/digest-first", "ramdisk-1/hash-1: hash BAD")
+        self.refused("bootm DISK/digest-last", "ramdisk-1/hash-1: hash BAD")
 
 
 class SignedCase(HandoverCase):
