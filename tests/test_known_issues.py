@@ -2,6 +2,7 @@
 """Known issues: when they count, and that a case which passes against one is red."""
 
 import dataclasses
+import re
 import unittest
 from pathlib import Path
 
@@ -192,3 +193,10 @@ def test_patches_that_the_user_names(request_, expected):
 def test_patches_that_are_none(request_):
     with pytest.raises(UsageError, match="allowed: all, none, 0001-mend-1.patch, 0002"):
         known_issues.patches(request_, NAMED)
+
+
+def test_each_module_is_run_by_the_task():
+    text = (LAYER / "classes/barebox-testimage.bbclass").read_text(encoding="utf-8").replace("\\\n", "")
+    (suites,) = re.findall(r'(?m)^TEST_SUITES \?= "(.*)"$', text)
+    modules = {path.stem for path in (LAYER / "lib/oeqa/runtime/cases").glob("barebox_*.py")}
+    assert set(suites.split()) == modules
