@@ -78,6 +78,8 @@ class Choice:
         self.assertEqual(self.boot()[0], [A])
         self.fresh(**{A: (10, 3), B: (11, 3)})
         self.assertEqual(self.boot()[0], [B])
+        self.fresh(**{A: (7, 3), B: (7, 3)})
+        self.assertEqual(self.boot()[0], [A], "of equal ones, the one that is named first")
         self.fresh(**{A: (1, 1), B: (0, 3)})
         self.assertEqual(self.boot()[0], [A])
         self.assertIn("No valid targets found", self.boot()[1])

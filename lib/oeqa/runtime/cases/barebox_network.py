@@ -120,6 +120,12 @@ class PeerTest(PeerCase):
         self.assertEqual({name: self.answer(f"echo ${name}") for name in expected}, expected)
         self.assertEqual([x["message-type"] for x in server.dhcp], [1, 3], "discover and request, once each")
 
+    def test_own_server(self):
+        """A server that the user named is kept, whatever DHCP tells."""
+        self.serve()
+        self.shell(f"ifdown -a; global.net.server=10.9.0.77; dhcp {self.node}", seconds=60)
+        self.assertEqual(self.answer("echo $global.net.server; global.net.server="), "10.9.0.77")
+
     def test_stray_lease(self):
         """A lease that answers somebody else's request is not taken."""
 
