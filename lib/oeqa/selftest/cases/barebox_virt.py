@@ -84,17 +84,21 @@ class BareboxVirtTest(OESelftestTestCase):
         image = os.path.join(folder, description["image"])
         with open(image, "rb") as f:
             content = f.read()
-        self.track_for_cleanup(image)
+        self.addCleanup(self.deploy_again)
         os.unlink(image)  # a hard link into sstate's copy otherwise
         with open(image, "wb") as f:
             f.write(content[:64] + bytes(len(content) - 64))
         done, cases, _ = self.testimage(
             'TEST_SUITES = "barebox_boot"\nBAREBOX_SILENCE_SECONDS = "3"\nBAREBOX_BOOT_SECONDS = "10"'
         )
-        self.addCleanup(bitbake, "-C deploy barebox")
         self.assertNotEqual(done.status, 0)
         self.assertEqual({c["status"] for c in cases.values()}, {"FAILED"})
         self.assertIn("The machine does not come to its prompt: silence for 3 s", done.output)
+
+    def deploy_again(self):
+        """Have the firmware as it was; by then, oe-selftest has taken the test's configuration away."""
+        self.configure()
+        bitbake("-C deploy barebox")
 
     def test_known_issues(self):
         """A known issue is an expected failure and is named; one that is gone is a failure."""
@@ -112,7 +116,7 @@ class BareboxVirtTest(OESelftestTestCase):
         """A layer with two cases and a known issue for each."""
         self.configure()
         runCmd("bitbake-layers create-layer --layerid otter %s" % layer)
-        self.track_for_cleanup(layer)
+        self.addCleanup(shutil.rmtree, layer)  # the last one: the layer has to be there for it to be removed
         runCmd("bitbake-layers add-layer %s" % layer)
         self.addCleanup(runCmd, "bitbake-layers remove-layer %s" % layer)
         os.makedirs(os.path.join(layer, "lib/oeqa/runtime/cases"))
