@@ -131,7 +131,7 @@ class BareboxVirtTest(OESelftestTestCase):
 
     def test_other_machines_are_left_alone(self):
         """On a machine of oe-core's, its barebox recipe is chosen, without a file or a task of this layer's."""
-        self.write_config('MACHINE = "qemux86-64"')
+        self.write_config('MACHINE = "qemux86-64"\nPREFERRED_PROVIDER_virtual/bootloader = "barebox"')
         variables = get_bb_vars(["FILE", "SRC_URI", "BAREBOX_VIRT_FRAGMENTS", "do_testimage"], "barebox")
         self.assertTrue(variables["FILE"].endswith("/meta/recipes-bsp/barebox/barebox.bb"), variables["FILE"])
         self.assertNotIn(".cfg", variables["SRC_URI"])
