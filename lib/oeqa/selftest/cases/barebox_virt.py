@@ -39,7 +39,7 @@ class BareboxVirtTest(OESelftestTestCase):
         shutil.rmtree(self.results, ignore_errors=True)
         self.write_config('MACHINE = "%s"\nOEQA_JSON_RESULT_DIR = "%s"\n%s' % (MACHINE, self.results, settings))
 
-    def testimage(self, settings=""):
+    def run_cases(self, settings=""):
         """BitBake's status and output, and the results by case."""
         self.configure(settings)
         done = bitbake("barebox -c testimage", ignore_status=True)
@@ -71,7 +71,7 @@ class BareboxVirtTest(OESelftestTestCase):
 
     def test_testimage_passes(self):
         """The machine's own cases pass, and the results tell what ran where."""
-        done, cases, configuration = self.testimage()
+        done, cases, configuration = self.run_cases()
         self.assertEqual(done.status, 0, done.output)
         self.assertTrue(cases)
         self.assertLessEqual({c["status"] for c in cases.values()}, {"PASSED", "SKIPPED", "EXPECTEDFAIL"})
@@ -88,7 +88,7 @@ class BareboxVirtTest(OESelftestTestCase):
         os.unlink(image)  # a hard link into sstate's copy otherwise
         with open(image, "wb") as f:
             f.write(content[:64] + bytes(len(content) - 64))
-        done, cases, _ = self.testimage(
+        done, cases, _ = self.run_cases(
             'TEST_SUITES = "barebox_boot"\nBAREBOX_SILENCE_SECONDS = "3"\nBAREBOX_BOOT_SECONDS = "10"'
         )
         self.assertNotEqual(done.status, 0)
@@ -104,11 +104,11 @@ class BareboxVirtTest(OESelftestTestCase):
         """A known issue is an expected failure and is named; one that is gone is a failure."""
         layer = os.path.join(self.builddir, "meta-otter")
         self.create_layer(layer)
-        done, cases, _ = self.testimage('TEST_SUITES = "barebox_otter.OtterTest.test_known"')
+        done, cases, _ = self.run_cases('TEST_SUITES = "barebox_otter.OtterTest.test_known"')
         self.assertEqual(done.status, 0, done.output)
         self.assertEqual(cases["barebox_otter.OtterTest.test_known"]["status"], "EXPECTEDFAIL")
         self.assertIn("known issue otter: barebox_otter.OtterTest.test_known: Otters are no beavers", done.output)
-        done, cases, _ = self.testimage('TEST_SUITES = "barebox_otter.OtterTest.test_gone"')
+        done, cases, _ = self.run_cases('TEST_SUITES = "barebox_otter.OtterTest.test_gone"')
         self.assertNotEqual(done.status, 0)
         self.assertIn("known issue beaver is gone here", cases["barebox_otter.OtterTest.test_gone"]["log"])
 
