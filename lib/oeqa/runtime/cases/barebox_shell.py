@@ -138,13 +138,19 @@ class FileTest(case.BootloaderTestCase):
                 self.assertEqual(digest, self.hash(b"a" * length, name), f"{name} of {length} bytes")
 
     def test_grown(self):
-        """A file that grew piece by piece is whole."""
+        """A file that grew piece by piece is whole, and can be written over the borders of its pieces."""
         pieces = [f"{n}" * (1 + n * 7 % 90) for n in range(16)]
         for n, piece in enumerate(pieces):
             self.shell(f"echo {'-a' if n else '-o'} {self.folder}/grown {piece}")
         content = "".join(f"{piece}\n" for piece in pieces).encode()
         name = self.available()[0]
         self.assertEqual(self.answer(f"{name}sum {self.folder}/grown").split()[0], self.hash(content, name))
+        part = "otters swim " * 30
+        self.shell(
+            f"echo -n -o {self.folder}/part '{part}'; memcpy -s {self.folder}/part -d {self.folder}/grown 0 33 300"
+        )
+        content = content[:33] + part[:300].encode() + content[333:]
+        self.assertEqual(self.answer(f"{name}sum {self.folder}/grown").split()[0], self.hash(content, name), "over all")
 
     def test_crc32(self):
         """crc32 over a file is the CRC of IEEE 802.3."""
