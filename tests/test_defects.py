@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Seeded defects: how they come and go, what counts as caught, and that the list names what there is."""
 
+import argparse
 import json
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from barebox_virt import seeds
 from barebox_virt.seeds import Defect, Progress, Seed
 from oeqa.barebox import results
 from oeqa.barebox.errors import SetupError, UsageError
+from oeqa.barebox.machine import load
 from test_harness import furnish
 
 LAYER = Path(__file__).resolve().parent.parent
@@ -60,6 +63,22 @@ def tree(tmp_path):
     (tmp_path / "common/x.c").write_text(SOURCE)
     (tmp_path / "state").mkdir()
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("machine", "targets"),
+    [
+        ("qemuarm64-barebox", ["images/barebox-dt-2nd.img", "images/barebox-qemu-virt.img"]),
+        ("qemuriscv64-barebox", ["images/barebox-dt-2nd.img"]),
+        ("qemux86-64-barebox", ["barebox.efi"]),
+    ],
+)
+def test_what_a_machine_starts_from_is_built(tree, machine, targets):
+    (tree / "Kbuild").touch()
+    (tree / ".config").touch()
+    build = runpy.run_path(str(LAYER / "scripts/benchmarks/defects.py"))["Build"]
+    options = argparse.Namespace(source=tree, build=tree, make="make", prefix="")
+    assert build(load(LAYER / f"conf/machines/{machine}.json"), options).targets == targets
 
 
 def test_a_seed_is_taken_out(tree):

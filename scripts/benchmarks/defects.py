@@ -63,7 +63,7 @@ class Build:
         self.prefix = shlex.split(arguments.prefix)
         loader = m.bootloader("barebox")
         names = [loader.image, *(part.image for part in (loader.flash.parts if loader.flash else ()))]
-        self.targets = [f"images/{n}" if n.endswith(".img") else n for n in dict.fromkeys(names)]
+        self.targets = [f"images/{n}" if n.endswith(".img") else n for n in dict.fromkeys(filter(None, names))]
         self.firmware = self.folder / self.targets[0]
 
     def run(self, log: Path) -> bool:
