@@ -104,11 +104,11 @@ def check_flash(machine: Machine, bootloader: str, image: Path) -> None:
     :raises UsageError: it is of another build
     """
     flash = machine.bootloader(bootloader).flash
-    content = image.read_bytes()
-    middle = content[len(content) // 2 :][:COMMON]
-    for other in {part.image for part in flash.parts if part.image} - {image.name} if flash else ():
-        path = image.with_name(other)
-        if path.is_file() and middle not in path.read_bytes():
+    names = {part.image for part in flash.parts if part.image} if flash else set()
+    for path in filter(Path.is_file, map(image.with_name, sorted(names - {image.name}))):
+        content = image.read_bytes()
+        middle = content[len(content) // 2 :][:COMMON]
+        if middle not in path.read_bytes():
             raise UsageError(
                 f"{path}: of another build than {image.name}, and cases with a flash start from it. "
                 "Build all images anew, or take it away, and those cases are skipped: make"

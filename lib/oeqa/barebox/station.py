@@ -140,7 +140,7 @@ class Station:
             yield head / self._opened(data, packet[UDP].sport)
         elif TFTP_ACK in data and transfer:
             yield from transfer.after(head, data[TFTP_ACK].block)
-        elif TFTP_DATA in data and transfer:
+        elif TFTP_DATA in data and transfer and transfer.writes:
             answer = head / transfer.take(data[TFTP_DATA])
             self.uploads[transfer.name] = transfer.received  # before the guest reads the answer
             yield answer

@@ -30,14 +30,14 @@ class Transfer:
     def __init__(self, name: str, request: Any, content: bytes | None, limits: Mapping[bytes, int], stops: int) -> None:
         self.name = name
         self.received = b""
-        self._writes = content is None
+        self.writes = content is None
         self._content = content or b""
         self._stops = stops
         self._acknowledged = 0
         asked = {x.oname: int(x.value) for x in request[TFTP_Options].options} if TFTP_Options in request else {}
         self._agreed = {name: min(asked[name], limit) for name, limit in limits.items() if name in asked and limit > 1}
         self._size, self._window = self._agreed.get(b"blksize", BLOCK), self._agreed.get(b"windowsize", 1)
-        if not self._writes and b"tsize" in asked:
+        if not self.writes and b"tsize" in asked:
             self._agreed[b"tsize"] = len(self._content)
 
     def opened(self) -> Any:
@@ -45,7 +45,7 @@ class Transfer:
         if self._agreed:
             options = [TFTP_Option(oname=name, value=str(value).encode()) for name, value in self._agreed.items()]
             return TFTP() / TFTP_OACK() / TFTP_Options(options=options)
-        return TFTP() / TFTP_ACK(block=0) if self._writes else self._block(1)
+        return TFTP() / TFTP_ACK(block=0) if self.writes else self._block(1)
 
     def after(self, head: Any, block: int) -> Iterator[Any]:
         """The frames that follow a block that the guest has, a window of them, with ``head`` for their headers."""
