@@ -26,23 +26,31 @@ class KnownIssue:
     machines: tuple[str, ...]
     accelerators: tuple[str, ...]
     cases: tuple[str, ...]
+    at_times: tuple[str, ...]
     evidence: str
     link: str
+    config: tuple[str, ...]
     patch: str
 
     def concerns(self, firmware: Firmware, machine: str, accelerator: str, version: str) -> bool:
         """Whether this firmware, as far as anybody knows, has the defect here."""
+        symbols = firmware.symbols()
         return (
             firmware.bootloader == self.bootloader
             and not {machine, "*"}.isdisjoint(self.machines)
             and (not self.accelerators or accelerator in self.accelerators)
             and (not self.first or release(self.first) <= release(version))
             and (not self.last or release(version) <= release(self.last))
+            and (symbols is None or symbols.issuperset(self.config))
             and not (self.patch and self.patch in (firmware.patches or ()))
         )
 
     def covers(self, case: str) -> bool:
         """Whether the failure of a case, ``module.Class.test``, is this defect's."""
+        return any(fnmatchcase(case, pattern) for pattern in self.cases + self.at_times)
+
+    def fails_always(self, case: str) -> bool:
+        """Whether a case fails by it in every run, so that the defect is gone where it passes."""
         return any(fnmatchcase(case, pattern) for pattern in self.cases)
 
 
@@ -90,8 +98,10 @@ def _read(path: Path) -> list[KnownIssue]:
                 machines=tuple(e["machines"]),
                 accelerators=tuple(e.get("accelerators", ())),
                 cases=tuple(e["cases"]),
+                at_times=tuple(e.get("at_times", ())),
                 evidence=e["evidence"],
                 link=e["link"],
+                config=tuple(e.get("config", ())),
                 patch=e.get("patch", ""),
             )
             for e in entries
