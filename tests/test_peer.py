@@ -197,6 +197,16 @@ def test_names_strays_and_what_was_sent():
     assert Ether(list(server(unknown))[1])[DNS].ancount == 0
 
 
+def test_an_alias_leads_to_its_name():
+    server = station.Station(names={"heron.test": "otter.test", "otter.test": "10.9.0.66"})
+    query = IP(src=station.LEASE, dst=station.ADDRESS) / UDP(sport=5, dport=53) / DNS(qd=DNSQR(qname="heron.test"))
+    records = ask(server, query)[DNS].an
+    assert [(r.rrname, r.type, r.rdata) for r in records] == [
+        (b"heron.test.", 5, b"otter.test."),
+        (b"otter.test.", 1, "10.9.0.66"),
+    ]
+
+
 def test_an_answer_comes_from_where_the_question_went():
     answer = ask(station.Station(), IP(src=station.LEASE, dst="192.0.2.7") / ICMP(type=8, id=7, seq=3))
     assert (answer[IP].src, answer[IP].dst) == ("192.0.2.7", station.LEASE)

@@ -163,6 +163,8 @@ def test_fat_is_judged(tmp_path):
         pytest.skip(str(error))
     assert images.check_fat(path) == ""
     assert images.from_fat(path, "file") == b"otter" * 1000
+    with pytest.raises(AssertionError, match="mcopy finds no file heron"):
+        images.from_fat(path, "heron")
     content = bytearray(path.read_bytes())
     table = int.from_bytes(content[14:16], "little") * 512
     content[table + 4 : table + 8] = b"\0\0\0\0"

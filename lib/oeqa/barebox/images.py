@@ -100,10 +100,15 @@ def squashfs(tree: Callable[[], Tree], compression: str = "gzip") -> Maker:
 
 
 def from_fat(path: Path, name: str) -> bytes:
-    """A file out of a FAT file system."""
+    """A file out of a FAT file system.
+
+    :raises AssertionError: it is not there, or cannot be read
+    """
     with tempfile.TemporaryDirectory() as folder:
-        tools.run("mcopy", ["-i", path, f"::{name}", folder])
-        return next(Path(folder).iterdir()).read_bytes()
+        tools.run("mcopy", ["-i", path, f"::{name}", folder], ok=(0, 1))
+        for copy in Path(folder).iterdir():
+            return copy.read_bytes()
+    raise AssertionError(f"{path.name}: mcopy finds no file {name}")
 
 
 def check_fat(path: Path) -> str:

@@ -45,7 +45,7 @@ class Station:
 
     :param files: what its TFTP server has
     :param options: DHCP options beside the usual ones, as scapy names them
-    :param names: host names that its name server knows, with their addresses
+    :param names: host names that its name server knows, with their addresses, or with the names that they stand for
     :param loses: tells of each frame, by its number in either direction, whether it is lost
     :param stops: the TFTP server falls silent after this block; 0 where it does not
     :param block: the TFTP server's largest block, in bytes
@@ -127,10 +127,13 @@ class Station:
         yield ether / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
 
     def _resolved(self, query: Any, head: Any) -> Any:
-        question = query.qd[0] if isinstance(query.qd, list) else query.qd
-        address = self._names.get(question.qname.decode().rstrip(".")) if question.qtype == 1 else None
-        answer = {"an": DNSRR(rrname=question.qname, rdata=address)} if address else {}
-        return head / DNS(id=query.id, qr=1, qd=query.qd, **answer)
+        name = query.qd[0].qname.decode().rstrip(".") if query.qd[0].qtype == 1 else ""
+        records = []
+        while name in self._names:
+            found = self._names[name]
+            records.append(DNSRR(rrname=name, type="CNAME" if found in self._names else "A", rdata=found))
+            name = found
+        return head / DNS(id=query.id, qr=1, qd=query.qd, an=records).compress()
 
     def _tftp(self, packet: Any) -> Iterator[Any]:
         data = TFTP(bytes(packet[UDP].payload))

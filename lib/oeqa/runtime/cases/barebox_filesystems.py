@@ -53,6 +53,15 @@ class FatWriteTest(FilesCase):
             self.check_disk(number, expected)
             self.assertNotIn("size4096 ", f"{' '.join(self.shell(f'ls {self.mount(number)}'))} ")
 
+    def test_closed_is_kept(self):
+        """What was closed is on the disk when the power fails, without umount."""
+        folder = self.mount()
+        self.shell(f"cp {folder}/size70001 {folder}/closed; echo -o {folder}/size513 shorter")
+        self.board.cut()
+        self.assertEqual(images.check_fat(self.path()), "", "fsck.fat")
+        for name, content in {"closed": TREE["size70001"], "size513": b"shorter\n"}.items():
+            self.assertEqual(self.hash(images.from_fat(self.path(), name)), self.hash(content), name)
+
     def test_full(self):
         """A full file system is reported, what was there stays, and there is room again after a removal."""
         folder = self.mount(1)

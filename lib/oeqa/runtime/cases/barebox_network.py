@@ -184,11 +184,12 @@ class PeerTest(PeerCase):
         self.assertEqual({x[ARP].pdst for x in server.frames if ARP in x and x[ARP].op == 1}, {station.ADDRESS})
 
     def test_name(self):
-        """A host's name is resolved by the name server that DHCP names, with the domain that it names."""
+        """A host's name, or an alias, is resolved by the name server that DHCP names, with the domain that it names."""
         self.need("NET_RESOLV")
         options = (("name_server", station.ADDRESS), ("domain", "river.test"))
-        self.serve(options=options, names={"otter.river.test": station.ADDRESS})
-        for name in ("otter", "otter.river.test"):
+        aliases = {"heron.river.test": "bird.pond.test", "bird.pond.test": "otter.river.test"}
+        self.serve(options=options, names={"otter.river.test": station.ADDRESS, **aliases})
+        for name in ("otter", "otter.river.test", "heron"):
             self.assertIn(f"({station.ADDRESS})", "\n".join(self.shell(f"ping {name}", seconds=60)))
         self.assertNotEqual(self.attempt("ping beaver.river.test", seconds=60).status, 0)
 
