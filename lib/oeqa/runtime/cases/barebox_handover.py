@@ -77,6 +77,20 @@ class BootmTest(BootCase):
                 differ = {name for name in names if want.get(name) != found.get(name)}
                 self.assertEqual(differ, set(), f"{path}: shown {want}, handed over {found}")
 
+    def test_state(self):
+        """The kernel gets barebox' description of the state, with the partition that it is in, so that Linux finds it."""
+        self.need("STATE")
+        self.need("CMD_OF_DUMP", "of_dump")
+        own = devicetree.from_source(self.shell("of_dump"))
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.tree["/aliases"].get("state"), own["/aliases"]["state"])
+            for path in [x for x in own if f"{x}/".startswith("/state/")]:
+                want = {name: value for name, value in own[path].items() if name not in ("backend", "phandle")}
+                found = {"default": bytes(4), **handed.tree.get(path, {})}  # which may be left out
+                self.assertEqual({name: found.get(name) for name in want}, want, path)
+            places = [[x for x in t if t[x].get("phandle") == t["/state"]["backend"]] for t in (own, handed.tree)]
+            self.assertEqual(places[1], places[0])
+
     def test_changes(self):
         """What is changed in the device tree, at once and for the kernel only, arrives; what is removed does not."""
         self.need("CMD_OF_PROPERTY", "of_property")
