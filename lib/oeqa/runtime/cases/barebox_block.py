@@ -110,6 +110,18 @@ class WriteTest(BlockCase):
             self.check_read(node, content, random.randrange(0, 100000), random.randrange(1, 30000))
         self.check_same(path, node, content)
 
+    def test_file(self):
+        """A file that is copied to a disk is there, and what follows it stays, both read back at once."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        share = self.devices("9p")[0]
+        name = f"data{next(NUMBERS)}"
+        data = random.randbytes(5 * MIB + 777)
+        (self.board.files.share(share) / name).write_bytes(data)
+        self.shell(f"cp {self.board.node(share)}/{name} {node}", seconds=60)
+        content[: len(data)] = data
+        self.check_same(path, node, content)
+
     def test_behind_the_end(self):
         """A write over the end fails, and the disk is as large as before."""
         path, node = self.drive()

@@ -78,7 +78,7 @@ class BootmTest(BootCase):
                 self.assertEqual(differ, set(), f"{path}: shown {want}, handed over {found}")
 
     def test_state(self):
-        """The kernel gets barebox' description of the state, with the partition that it is in, so that Linux finds it."""
+        """The kernel gets barebox' description of the state, with its partition, so that Linux finds it."""
         self.need("STATE")
         self.need("CMD_OF_DUMP", "of_dump")
         own = devicetree.from_source(self.shell("of_dump"))
