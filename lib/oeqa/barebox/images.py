@@ -46,15 +46,16 @@ def sparse(size: int, pieces: Mapping[int, bytes]) -> Maker:
     return make
 
 
-def table(label: str, size: int, partitions: Sequence[str]) -> Maker:
+def table(label: str, size: int, partitions: Sequence[str], pieces: Mapping[int, bytes] | None = None) -> Maker:
     """A disk of ``size`` bytes of random data with a partition table.
 
     :param label: dos or gpt
     :param partitions: one line a partition, as sfdisk reads them: "start=2048, size=4096, type=83"
+    :param pieces: what is on the disk in place of the random data, by its place
     """
 
     def make(path: Path) -> None:
-        noise(size)(path)
+        (noise(size) if pieces is None else sparse(size, pieces))(path)
         script = "\n".join([f"label: {label}", *partitions]) + "\n"
         tools.run("sfdisk", ["--quiet", "--wipe", "always", path], script.encode())
 

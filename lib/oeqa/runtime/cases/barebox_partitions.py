@@ -78,6 +78,25 @@ class PartitionTest(BlockCase):
             self.assertEqual(self.digest(path), self.hash(content), f"{node}.{index}")
 
 
+class FarPartitionTest(BlockCase):
+    """Partitions that begin behind 4 GiB, or are larger."""
+
+    # Start and size in sectors.
+    places = ((2048, 2048), ((4 << 30) // SECTOR + 2048 + 24, 4096), ((5 << 30) // SECTOR, (4 << 30) // SECTOR + 2048))
+    ends = {start * SECTOR: random.randbytes(SECTOR) for start, _ in places}
+    ends |= {(start + size - 1) * SECTOR: random.randbytes(SECTOR) for start, size in places}
+    lines = tuple(f"start={start}, size={size}" for start, size in places)
+    variant = Variant(drives=(Drive("far", images.table("gpt", 10 << 30, lines, ends)),))
+
+    def test_ends(self):
+        """The first and the last sector of each are those of its place."""
+        node = self.drive()[1]
+        for index, (start, size) in enumerate(self.places):
+            for sector in (0, size - 1):
+                expected = self.ends[(start + sector) * SECTOR]
+                self.check_range(f"{node}.{index}", sector * SECTOR, expected)
+
+
 def damaged(sector, offset):
     """A disk with a GPT, of whose ``sector`` one bit is flipped, in the byte at ``offset``."""
 
