@@ -120,7 +120,10 @@ class StoredTest(case.BootloaderTestCase):
 
 class InjectedTest(case.BootloaderTestCase):
     texts = (("nv/otter", "swims = well"), ("nv/autoboot_timeout", "7"), ("boot/mine", "#!/bin/sh\necho mine runs\n"))
-    variant = Variant(fw_cfg=tuple((f"opt/org.barebox.env/{name}", text) for name, text in texts))
+    large = random.randbytes(33_000).hex()
+    variant = Variant(
+        fw_cfg=(*((f"opt/org.barebox.env/{name}", text) for name, text in texts), ("opt/org.example/large", large))
+    )
     needs = ("FS_QEMU_FW_CFG", "ENV_HANDLING")
 
     def test_variables(self):
@@ -142,6 +145,8 @@ class InjectedTest(case.BootloaderTestCase):
         for name, text in self.texts:
             lines = self.shell(f"cat /mnt/fw_cfg/by_name/opt/org.barebox.env/{name}")
             self.assertEqual("\n".join(lines), text.rstrip("\n"))
+        digest = self.answer("sha256sum /mnt/fw_cfg/by_name/opt/org.example/large").split()[0]
+        self.assertEqual(digest, self.hash(self.large.encode()), "a file of 66000 bytes")
 
 
 class AbortTest(case.BootloaderTestCase):

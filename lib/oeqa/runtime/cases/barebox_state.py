@@ -77,6 +77,13 @@ class StateTest(StateCase):
         self.board.reset()
         self.assertEqual(self.get(), self.value)
 
+    def test_dropped_by_forced_reset(self):
+        """A reset that is forced saves nothing."""
+        self.set(self.value)
+        self.shell(f"{PRIORITY}={self.value + 1}")
+        self.board.reset("reset -f")
+        self.assertEqual(self.get(), self.value)
+
     def test_many(self):
         """Of many values saved one after the other, the last one counts."""
         for number in range(40):

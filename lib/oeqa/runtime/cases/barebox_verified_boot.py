@@ -49,6 +49,7 @@ def hashed(arch):
         "initrd-bit": fit.flip(good, INITRD[-64:], 63),
         "digest-first": fit.flip(good, digest),
         "digest-last": fit.flip(good, digest, len(digest) - 1),
+        "no-digest": good.replace(b"hash-1\0", b"nothng\0"),
     }
 
 
@@ -58,25 +59,45 @@ class HashTest(HandoverCase):
     needs = (*HandoverCase.needs, "BOOTM_FITIMAGE")
     files = hashed
 
-    def setUp(self):
-        super().setUp()
-        self.shell("global.bootm.verify=hash")
+    def boots(self, image, mode):
+        self.shell(f"global.bootm.verify={mode}")
+        with self.started(f"bootm DISK/{image}") as handed:
+            self.check_kernel(handed)
+            if image != "initrd-bit":
+                self.check_initrd(handed, INITRD)
+
+    def refuses(self, image, message, modes=("available", "hash")):
+        for mode in modes:
+            self.shell(f"global.bootm.verify={mode}")
+            self.refused(f"bootm DISK/{image}", message)
+
+    def test_default(self):
+        """Digests are looked at where there are some, if nobody asked for anything else."""
+        self.board.reset()
+        self.assertEqual(self.answer("echo $global.bootm.verify"), "available")
 
     def test_whole(self):
         """An image whose digests are right is booted, with its own kernel and initrd."""
-        with self.started("bootm DISK/good") as handed:
-            self.check_kernel(handed)
-            self.check_initrd(handed, INITRD)
+        self.boots("good", "hash")
 
     def test_changed(self):
         """One bit changed in the kernel, or the last one of the initrd: refused, and what is wrong is named."""
-        self.refused("bootm DISK/kernel-bit", "kernel-1/hash-1: hash BAD")
-        self.refused("bootm DISK/initrd-bit", "ramdisk-1/hash-1: hash BAD")
+        self.refuses("kernel-bit", "kernel-1/hash-1: hash BAD")
+        self.refuses("initrd-bit", "ramdisk-1/hash-1: hash BAD")
 
     def test_changed_digest(self):
         """One bit changed in a digest, the first or the last one."""
-        self.refused("bootm DISK/digest-first", "ramdisk-1/hash-1: hash BAD")
-        self.refused("bootm DISK/digest-last", "ramdisk-1/hash-1: hash BAD")
+        self.refuses("digest-first", "ramdisk-1/hash-1: hash BAD")
+        self.refuses("digest-last", "ramdisk-1/hash-1: hash BAD")
+
+    def test_no_digest(self):
+        """An image without digests is refused where they are asked for, and booted otherwise."""
+        self.refuses("no-digest", "does not have hashes", modes=("hash",))
+        self.boots("no-digest", "available")
+
+    def test_not_asked(self):
+        """Where nobody asks for digests, they are not looked at."""
+        self.boots("initrd-bit", "none")
 
 
 class SignedCase(HandoverCase):
