@@ -147,7 +147,7 @@ class BootmTest(BootCase):
 
 
 class LargeMemoryTest(BootCase):
-    memory = 1536
+    memory = 5120  # a size and an end of more than 32 bits
 
     def test_memory(self):
         """The kernel is told of all the memory of a larger machine."""
