@@ -88,7 +88,9 @@ def test_an_architecture_that_nobody_measured_is_skipped(tmp_path):
 def test_a_machine_larger_than_the_host_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": 1 << 19, "SC_PAGE_SIZE": 4096}[name])
     target = FakeTarget(loaded(tmp_path, "CONFIG_CMD_IOMEM=y"))
-    assert verdict("barebox_ram.LargeTest.test_size", target).log == "a machine with 2560 MiB of RAM; this host has 2048"
+    assert (
+        verdict("barebox_ram.LargeTest.test_size", target).log == "a machine with 2560 MiB of RAM; this host has 2048"
+    )
 
 
 FRAGMENTS = "barebox_static.ConfigurationTest.test_fragments"

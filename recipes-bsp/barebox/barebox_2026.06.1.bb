@@ -30,4 +30,5 @@ BAREBOX_PATCHES = " \
     file://0027-booti-place-the-initrd-behind-the-memory-that-Linux-.patch \
     file://0028-crypto-hmac-take-keys-that-are-longer-than-a-block.patch \
     file://0029-block-discard-no-more-than-what-was-asked-for.patch \
+    file://0030-mtd-cfi_flash-program-a-single-word-by-itself.patch \
 "

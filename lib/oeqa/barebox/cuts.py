@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 
 from . import case
 
@@ -22,11 +23,15 @@ class CutCase(case.BootloaderTestCase):
         :param save: the command that writes the state
         :param shortest: seconds that a row of writes lasts at least
         """
+        self.get()
+        started = time.monotonic()
+        self.shell(save)
+        longest = max(0.4, 8 * (time.monotonic() - started))
         seen = 0
         for number in range(cuts):
             before, first = self.get(), 1000 * (number + 1)
             loop = f"i={first}; while true; do let i++; {variable}=$i; {save} && echo saved $i now; done"
-            text = self.board.cut(loop, random.uniform(shortest, 0.4))
+            text = self.board.cut(loop, random.uniform(shortest, longest))
             saved = [int(x) for x in re.findall(r"saved (\d+) now", text)]
             seen += len(saved)
             allowed = range(saved[-1], saved[-1] + 50) if saved else {before, *range(first + 1, first + 100)}

@@ -97,7 +97,7 @@ def _read(path: Path) -> list[KnownIssue]:
                 last=e["releases"].get("last", ""),
                 machines=tuple(e["machines"]),
                 accelerators=tuple(e.get("accelerators", ())),
-                cases=tuple(e["cases"]),
+                cases=tuple(e.get("cases", ())),
                 at_times=tuple(e.get("at_times", ())),
                 evidence=e["evidence"],
                 link=e["link"],

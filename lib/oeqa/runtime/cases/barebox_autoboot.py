@@ -44,6 +44,17 @@ class AutobootTest(AutobootCase):
         self.assertNotIn("Hit ", text)
         self.assertIn(TARGET, text)
 
+    def test_menu(self):
+        """The key m leads to the menu, beside another key that stops; and the machine starts again from there."""
+        self.need("CMD_MENU")
+        self.start(autoboot_timeout=20, autoboot_abort_key="x")
+        self.press("m")
+        self.assertNotIn(TARGET, self.see("[Ss]hell", seconds=60))
+        self.board.query("system_reset")
+        self.see("^Hit ", seconds=90)
+        self.press("x")
+        self.prompt()
+
 
 class SlowAutobootTest(AutobootCase):
     slow = True
@@ -60,17 +71,6 @@ class SlowAutobootTest(AutobootCase):
         self.start(autoboot_abort_key="x")
         self.press("yx")
         self.assertNotIn(TARGET, self.prompt())
-
-    def test_menu(self):
-        """The key m leads to the menu, and the machine starts again from there."""
-        self.need("CMD_MENU")
-        self.start(autoboot_timeout=20)
-        self.press("m")
-        self.assertNotIn(TARGET, self.see("[Ss]hell", seconds=60))
-        self.board.query("system_reset")
-        self.see("^Hit ", seconds=90)
-        self.press("\r")
-        self.prompt()
 
 
 class BootTargetTest(KeyboardCase):
@@ -106,6 +106,16 @@ class BootTargetTest(KeyboardCase):
         result = self.attempt("boot nowhere", 60)
         self.assertNotEqual(result.status, 0)
         self.assertIn("nowhere", "\n".join(result.lines))
+
+    def test_menu(self):
+        """boot -M boots the entry that it is told to, once the menu's time is over."""
+        self.need("CMD_MENU")
+        self.shell("mkdir -p /env/boot/folder")
+        for name in "abc":
+            self.script(f"folder/{name}", f"echo runs {name}")
+        self.addCleanup(self.board.discard)  # it is in the menu
+        self.press("boot -t 1 -M 2 /env/boot/folder\r")
+        self.assertEqual(re.findall(r"^runs (\w)", self.see("Press any key", seconds=60), re.M), ["b"])
 
     def test_dry(self):
         """boot -l lists its targets and boots none."""

@@ -102,6 +102,8 @@ class DiskTest(FaultCase):
 
     def test_flush(self):
         """Where the disk cannot be flushed, that is an error."""
+        if int(self.board.program.version.partition(".")[0]) >= 10:
+            self.skipTest("QEMU 10 and newer flush no disk of a guest that does not ask for it, but write through")
         self.fails(f"memset -d {self.drive(2)[1]} 4096 0x5a {SECTOR}; sync {self.drive(2)[1]}")
 
 
