@@ -14,6 +14,7 @@ MACHINE_ID = f"{random.getrandbits(128):032x}"
 TREE = """/dts-v1/; / { compatible = "linux,dummy-virt", "riscv-virtio"; model = "of the entry";
     #address-cells = <2>; #size-cells = <2>; chosen { }; };"""
 OTHER = '/dts-v1/; / { compatible = "otter,swims"; };'
+NEAR = '/dts-v1/; / { compatible = "linux,dummy-virt2", "linux,dummy", "riscv-virtio2", "riscv-virt"; };'
 OVERLAY = "/dts-v1/; /plugin/; &{/} { overlaid { here = <7>; }; };"
 
 # Each entry tells its name on the command line, and they are given here in the order in which they are to be tried:
@@ -41,10 +42,13 @@ def entry(name, text):
 
 @functools.cache
 def files(arch):
-    trees = {"tree.dtb": TREE, "other.dtb": OTHER, "sub/overlay.dtbo": OVERLAY}
+    trees = {"tree.dtb": TREE, "other.dtb": OTHER, "near.dtb": NEAR, "sub/overlay.dtbo": OVERLAY}
     blobs = {name: compiled(source) for name, source in trees.items()}
     entries = {f"loader/entries/{name}.conf": entry(name, text) for name, text in ENTRIES.items()}
-    alien = {"loader/entries/alien.conf": entry("alien", "sort-key 000\nlinux /image\ndevicetree /other.dtb")}
+    alien = {
+        f"loader/entries/{name}.conf": entry(name, f"sort-key 000\nlinux /image\ndevicetree /{name}.dtb")
+        for name in ("other", "near")
+    }
     no_entry = {"loader/entries/backup.conf~": entry("backup", "sort-key 000\nlinux /image")}
     return {"image": kernel(arch), "sub/initrd": INITRD, "second": SECOND, **blobs, **entries, **alien, **no_entry}
 

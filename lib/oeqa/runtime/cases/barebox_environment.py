@@ -50,6 +50,16 @@ class StoredTest(case.BootloaderTestCase):
             self.assertEqual(self.answer(f"cat /env/nv/v.{name}"), value, name)
         self.assertEqual(self.answer("echo [$nv.gone] $nv.unsaved $global.unsaved"), "[] before before")
 
+    def test_of_a_device(self):
+        """A device's parameters are set by variables, at once and after a reset, whatever dots are in their names."""
+        values = {"linux.devname": self.word, "mode": "static"}
+        device = self.board.node(self.devices("net")[0])
+        self.shell("; ".join(f"nv dev.{device}.{name}={value}" for name, value in values.items()) + "; saveenv")
+        for _ in range(2):
+            self.assertEqual({name: self.answer(f"echo ${{{device}.{name}}}") for name in values}, values)
+            self.board.reset()
+        self.shell("; ".join(f"nv -r dev.{device}.{name}" for name in values) + "; saveenv")
+
     def test_files(self):
         """Files, folders and scripts of the environment are kept, an init script runs, removed files stay away, one of
         the built-in environment, too."""
@@ -57,6 +67,7 @@ class StoredTest(case.BootloaderTestCase):
         size = random.randrange(4200, 5000)
         self.shell(f"mkdir -p /env/kept/in; echo -o /env/kept/in/word {self.word}; echo -o /env/kept/gone x")
         self.shell("mkdir -p /env/init; echo -o /env/init/mine '#!/bin/sh'; rm /env/data/boot-template")
+        self.shell("echo -o /env/boot/bnet mine; rm /env/boot/bnet")  # built in where the network is
         self.shell(f"echo -a /env/init/mine 'echo init says {self.word}'")
         self.shell(f"memcpy -s /dev/prng -d /env/kept/noise 0 0 {size}; rm /env/kept/gone; saveenv", seconds=60)
         digest = self.answer("sha256sum /env/kept/noise").split()[0]
@@ -66,6 +77,7 @@ class StoredTest(case.BootloaderTestCase):
         self.assertEqual(self.answer("sha256sum /env/kept/noise").split()[0], digest)
         self.shell("test -e /env/kept/gone", status=1)
         self.assertNotIn("boot-template", " ".join(self.shell("ls /env/data")).split())
+        self.assertNotIn("bnet", " ".join(self.shell("ls /env/boot")).split())
         self.shell("rm -r /env/kept; rm /env/init/mine; saveenv")
 
     def test_links(self):

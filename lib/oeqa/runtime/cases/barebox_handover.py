@@ -5,6 +5,7 @@ were asked for. The kernel is a payload of a few instructions; what it was given
 import functools
 import gzip
 import random
+import re
 
 from oeqa.barebox import devicetree, payload, tools
 from oeqa.barebox.handover import HandoverCase, kernel
@@ -52,6 +53,13 @@ class BootmTest(BootCase):
             self.assertTrue(all(a[1] <= b[0] for a, b in zip(places, places[1:])), f"they overlap: {places}")
             reserved = devicetree.reservations(handed.blob)
             self.assertTrue(any(a <= start and end <= a + n for a, n in reserved), f"{reserved}, {places}")
+
+    def test_shared(self):
+        """An initrd that comes from a 9p share, by whatever many messages, arrives whole."""
+        share = self.devices("9p")[0]
+        (self.board.files.share(share) / "initrd").write_bytes(INITRD)
+        with self.started(f"bootm -r {self.board.node(share)}/initrd DISK/image") as handed:
+            self.check_initrd(handed, INITRD)
 
     def test_bootargs(self):
         """The command line has every part in its order, to the letter, however long."""
@@ -105,15 +113,33 @@ class BootmTest(BootCase):
             self.assertEqual(handed.tree.get("/beaver"), {"builds": b"\x01\x02\xff"})
             self.assertNotIn("/gone", handed.tree)
 
+    def test_differences(self):
+        """of_diff shows what differs between barebox' own device tree and the fixed one, and nothing else."""
+        self.need("CMD_OF_DIFF", "of_diff")
+        self.need("CMD_OF_PROPERTY", "of_property")
+        for name in ("same", "shorter", "longer", "other", "gone"):
+            self.shell(f"of_property -s /chosen {name} '<1 2>'")
+        for name, value in {"shorter": "<1>", "longer": "<1 2 3>", "other": "<1 3>", "new": "<4>"}.items():
+            self.shell(f"of_property -f -s /chosen {name} '{value}'")
+        self.shell("of_property -f -d /chosen gone")
+        lines = [re.sub(r"0x0*", "", x) for x in self.attempt("of_diff - +").lines]
+        found = {(x[0], *x[1:].split(" = ")) for x in lines if re.search(r"same|shorter|longer|other|new|gone", x)}
+        found = {(sign, name.strip(), value) for sign, name, value in found}
+        before = {("-", name, "<1 2>;") for name in ("shorter", "longer", "other", "gone")}
+        after = {("+", "shorter", "<1>;"), ("+", "longer", "<1 2 3>;"), ("+", "other", "<1 3>;"), ("+", "new", "<4>;")}
+        self.assertEqual(found, before | after)
+
     def test_own_tree(self):
         """A device tree of one's own is handed over in place of barebox', with memory, command line and version."""
         blob = self.board.device_tree()
         source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], blob)
+        source = source.replace("/dts-v1/;", "/dts-v1/; /memreserve/ 0x12345000 0x3000;")
         source += '/ { model = "own"; memory@dead0000 { device_type = "memory"; reg = <0 0xdead0000 0 0x1000>; }; };\n'
         self.own(source)
         self.shell("global linux.bootargs.base=mine")
         with self.started("bootm -o /own DISK/image") as handed:
             self.assertEqual((handed.tree["/"]["model"], handed.bootargs), (b"own\0", "mine"))
+            self.assertIn((0x12345000, 0x3000), devicetree.reservations(handed.blob))
             self.assertTrue(handed.tree["/chosen"]["barebox-version"].startswith(b"barebox-"))
             self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
 

@@ -16,6 +16,7 @@ class PartitionTest(BlockCase):
     """Each partition's place, size and contents, against the table that sfdisk wrote."""
 
     dos = (
+        "label-id: 0x1234abcd",
         *("start=2048, size=2048, type=83", "start=4096, size=1000, type=c, bootable", "start=8192, size=8190, type=5"),
         *("start=8200, size=1024, type=83", "start=10240, size=2049, type=83", "start=12800, size=500, type=83"),
     )
@@ -60,8 +61,11 @@ class PartitionTest(BlockCase):
             self.assertEqual(self.guest_digest(f"{node}.{name}"), self.guest_digest(f"{node}.{index}"), name)
 
     def test_uuids(self):
-        """The UUIDs of a GPT and of its partitions are those that the host wrote."""
+        """The UUIDs of a GPT and of its partitions are those that the host wrote; a DOS table's are of its number."""
         self.need("CMD_STAT", "stat")
+        node = self.drive(0)[1]
+        for index in self.tables[0]:
+            self.assertIn(f"PARTUUID: 1234abcd-{index + 1:02x}", "\n".join(self.shell(f"stat {node}.{index}")))
         node = self.drive(1)[1]
         self.assertIn(f"DISKUUID: {self.uuid}", "\n".join(self.shell(f"stat {node}")))
         self.assertIn(f"PARTUUID: {self.uuid.replace('ff', '01')}", "\n".join(self.shell(f"stat {node}.0")))

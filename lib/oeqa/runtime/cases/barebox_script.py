@@ -73,6 +73,8 @@ class ScriptTest(case.BootloaderTestCase):
         self.assertEqual([x for x in lines if "[" in x], ["a[]", "b[word]"])
         lines = self.attempt(f"OPTARG=; sh {path} -cbword rest").lines
         self.assertEqual([x for x in lines if "[" in x], ["c[]", "b[word]"])
+        lines = self.attempt(f"OPTARG=; sh {path} -cb word -a rest").lines
+        self.assertEqual([x[0] for x in lines if "[" in x], ["c", "b", "a"])
         path = self.script("rest", 'while getopt "ab:" o; do true; done', "echo $# $1 $2 [$*]")
         self.assertEqual(self.attempt(f"sh {path} -a -b word one two").lines, ("2 one two [one two ]",))
 
