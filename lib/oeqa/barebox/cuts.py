@@ -23,7 +23,7 @@ class CutCase(case.BootloaderTestCase):
         :param save: the command that writes the state
         :param shortest: seconds that a row of writes lasts at least
         """
-        self.get()
+        self.get()  # a start of the machine is no part of a save's time
         started = time.monotonic()
         self.shell(save)
         longest = max(0.4, 8 * (time.monotonic() - started))

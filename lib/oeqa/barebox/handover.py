@@ -78,7 +78,7 @@ class HandoverCase(BootloaderTestCase):
         self.disk = self.board.node(self.variant.drives[0])
         if self.attempt(f"test -d {self.folder}").status:
             self.shell(f"mkdir {self.folder}; mount /dev/{self.disk} {self.folder}")
-        # Named where the device tree gives the console a number: QEMU 9.1 and newer.
+        # barebox tells the kernel of it where the device tree numbers the console: QEMU 9.1 and newer.
         self.attempt("global -r linux.bootargs.console")
 
     @contextlib.contextmanager

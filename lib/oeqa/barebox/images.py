@@ -106,10 +106,11 @@ def from_fat(path: Path, name: str) -> bytes:
     :raises AssertionError: it is not there, or cannot be read
     """
     with tempfile.TemporaryDirectory() as folder:
-        tools.run("mcopy", ["-i", path, f"::{name}", folder], ok=(0, 1))
-        for copy in Path(folder).iterdir():
-            return copy.read_bytes()
-    raise AssertionError(f"{path.name}: mcopy finds no file {name}")
+        copy = Path(folder) / "copy"
+        tools.run("mcopy", ["-i", path, f"::{name}", copy], ok=(0, 1))
+        if not copy.is_file():
+            raise AssertionError(f"{path.name}: mcopy finds no file {name}")
+        return copy.read_bytes()
 
 
 def check_fat(path: Path) -> str:

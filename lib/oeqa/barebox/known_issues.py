@@ -34,7 +34,7 @@ class KnownIssue:
 
     def concerns(self, firmware: Firmware, machine: str, accelerator: str, version: str) -> bool:
         """Whether this firmware, as far as anybody knows, has the defect here."""
-        symbols = firmware.symbols()
+        symbols = firmware.symbols() if self.config else None
         return (
             firmware.bootloader == self.bootloader
             and not {machine, "*"}.isdisjoint(self.machines)
@@ -47,7 +47,7 @@ class KnownIssue:
 
     def covers(self, case: str) -> bool:
         """Whether the failure of a case, ``module.Class.test``, is this defect's."""
-        return any(fnmatchcase(case, pattern) for pattern in self.cases + self.at_times)
+        return self.fails_always(case) or any(fnmatchcase(case, pattern) for pattern in self.at_times)
 
     def fails_always(self, case: str) -> bool:
         """Whether a case fails by it in every run, so that the defect is gone where it passes."""

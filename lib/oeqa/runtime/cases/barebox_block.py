@@ -71,13 +71,17 @@ class ReadTest(BlockCase):
 class WriteTest(BlockCase):
     variant = DISKS
 
-    def write(self, node, content, offset, data):
-        """Write data, which barebox gets by the first share, and note it in ``content``. Each file there has a name of
-        its own, as barebox keeps what it knows of a file."""
+    def shared(self, data):
+        """A file with ``data`` on the first share, in barebox. Each has a name of its own, as barebox keeps what it
+        knows of a file."""
         share = self.devices("9p")[0]
         name = f"data{next(NUMBERS)}"
         (self.board.files.share(share) / name).write_bytes(data)
-        self.shell(f"memcpy -s {self.board.node(share)}/{name} -d {node} 0 {offset} {len(data)}", seconds=60)
+        return f"{self.board.node(share)}/{name}"
+
+    def write(self, node, content, offset, data):
+        """Write data, and note it in ``content``."""
+        self.shell(f"memcpy -s {self.shared(data)} -d {node} 0 {offset} {len(data)}", seconds=60)
         content[offset : offset + len(data)] = data
 
     def test_sizes(self):
@@ -114,11 +118,8 @@ class WriteTest(BlockCase):
         """A file that is copied to a disk is there, and what follows it stays, both read back at once."""
         path, node = self.drive()
         content = bytearray(path.read_bytes())
-        share = self.devices("9p")[0]
-        name = f"data{next(NUMBERS)}"
         data = random.randbytes(5 * MIB + 777)
-        (self.board.files.share(share) / name).write_bytes(data)
-        self.shell(f"cp {self.board.node(share)}/{name} {node}", seconds=60)
+        self.shell(f"cp {self.shared(data)} {node}", seconds=60)
         content[: len(data)] = data
         self.check_same(path, node, content)
 
