@@ -31,4 +31,8 @@ BAREBOX_PATCHES = " \
     file://0028-crypto-hmac-take-keys-that-are-longer-than-a-block.patch \
     file://0029-block-discard-no-more-than-what-was-asked-for.patch \
     file://0030-mtd-cfi_flash-program-a-single-word-by-itself.patch \
+    file://0031-commands-menu-do-not-fail-where-all-went-well.patch \
+    file://0032-devfs-keep-the-flags-of-a-partition-that-is-no-MTD-s.patch \
+    file://0033-lib-zstd-fail-where-the-data-end-too-early.patch \
+    file://0034-efi-payload-bring-up-the-network-without-drivers-of-.patch \
 "

@@ -37,6 +37,12 @@ def with_right_sums(packet: Any) -> bytes:
     return bytes(copy)
 
 
+def datagram(mac: str, source: tuple[str, int], target: tuple[str, int], payload: bytes) -> bytes:
+    """A frame with an UDP datagram from an address and port to another, for the device with the address ``mac``."""
+    ip = IP(src=source[0], dst=target[0]) / UDP(sport=source[1], dport=target[1])
+    return bytes(Ether(src=MAC, dst=mac) / ip / payload)
+
+
 class Station:
     """Answers frames; an instance is what a Peer takes.
 
@@ -51,6 +57,7 @@ class Station:
     :param block: the TFTP server's largest block, in bytes
     :param window: how many blocks the TFTP server sends before it waits, where the guest asks for so many
     :param strays: frames of somebody else's that come before an answer, made from it
+    :param services: further services by their UDP port: what each answers, as UDP payloads, to a payload
     :raises Unavailable: scapy is not installed
     """
 
@@ -64,6 +71,7 @@ class Station:
         block: int = 1468,
         window: int = 1,
         strays: Callable[[Any], Iterable[Any]] = lambda _: (),
+        services: Mapping[int, Callable[[bytes], Iterable[bytes]]] | None = None,
     ) -> None:
         if Ether is None:
             raise Unavailable("scapy is not installed: pip install -r scripts/requirements.txt of this layer")
@@ -78,6 +86,7 @@ class Station:
         self._stops = stops
         self._limits = {b"blksize": block, b"windowsize": window}
         self._strays = strays
+        self._services = dict(services or {})
         self._count = 0
         self._transfers: dict[int, Transfer] = {}
 
@@ -110,6 +119,10 @@ class Station:
             yield self._resolved(packet[DNS], self._back(packet) / UDP(sport=DNS_PORT, dport=packet[UDP].sport))
         elif UDP in packet and packet[UDP].dport in (TFTP_PORT, DATA_PORT):
             yield from self._tftp(packet)
+        elif UDP in packet and packet[UDP].dport in self._services:
+            head = self._back(packet) / UDP(sport=packet[UDP].dport, dport=packet[UDP].sport)
+            for payload in self._services[packet[UDP].dport](bytes(packet[UDP].payload)):
+                yield head / payload
 
     def _back(self, packet: Any) -> Any:
         """The headers of an answer, which comes from where the question went to."""

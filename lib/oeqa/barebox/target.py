@@ -107,6 +107,19 @@ class Target(States):
         with mmio.writes(self._process, region, self.files.folder / "trace.log") as found:
             yield found
 
+    def screen(self) -> tuple[int, int, bytes]:
+        """What the display shows: width, height, and each pixel's red, green and blue, row by row.
+
+        :raises Unavailable: QEMU's files stay in the KVM host
+        """
+        if not self._starter.files_are_here:
+            raise Unavailable(f"{self.accelerator.name}: what QEMU shows stays in the KVM host")
+        path = self.files.folder / "screen.ppm"
+        self.query("screendump", filename=str(path))
+        kind, width, height, _, pixels = path.read_bytes().split(maxsplit=4)
+        assert kind == b"P6"
+        return int(width), int(height), pixels
+
     def expected_failure(self, case: str) -> KnownIssue | None:
         """The known issue that makes a case, ``module.Class.test``, fail here; rather one that does so in every run."""
         version = self.firmware.version or (self.boots[0].version if self.boots else "")

@@ -4,26 +4,11 @@
 import random
 import time
 
-from oeqa.barebox import case, station
+from oeqa.barebox import station
+from oeqa.barebox.network import NetworkCase, PeerCase
 from oeqa.barebox.station import ARP, BOOTP, ICMP, IP, UDP, Ether, Station
-from oeqa.barebox.variant import Variant
 
 MIB = 1 << 20
-
-
-class NetworkCase(case.BootloaderTestCase):
-    def setUp(self):
-        super().setUp()
-        self.need("CMD_DHCP", "dhcp")
-        self.node = self.board.node(self.devices("net")[0])
-
-    def check_download(self, name, content, seconds=120):
-        """A file by TFTP has its contents."""
-        self.need("CMD_SHA256SUM", "sha256sum")
-        self.shell(f"tftp {name} /download", seconds=seconds)
-        digest = self.answer("sha256sum /download", seconds=60).split()[0]
-        self.shell("rm /download")
-        self.assertEqual(digest, self.hash(content), f"{name}, {len(content)} bytes")
 
 
 class ServerTest(NetworkCase):
@@ -81,21 +66,6 @@ class ServerTest(NetworkCase):
         self.shell(f"dhcp {self.node}", seconds=60)
         self.assertIn("host 10.0.2.2 is alive", self.shell("ping 10.0.2.2", seconds=60))
         self.check_download(*self.put("after", 70001))
-
-
-class PeerCase(NetworkCase):
-    """A server that the test plays itself."""
-
-    variant = Variant(peer=True)
-
-    def serve(self, **behaviour):
-        """A server with a behaviour, and a lease from it."""
-        server = Station(**behaviour)
-        self.peer = self.board.peer(server)
-        self.peer.__enter__()
-        self.addCleanup(self.peer.__exit__)
-        self.shell(f"ifdown -a; global.net.server=; dhcp {self.node}", seconds=60)
-        return server
 
 
 class PeerTest(PeerCase):

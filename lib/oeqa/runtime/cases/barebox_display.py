@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What barebox draws is what the display shows."""
+
+import struct
+
+from oeqa.barebox import case
+
+WIDTH, HEIGHT = 8, 3
+PIXELS = [[(x * 30, y * 80, 200 - x * y) for x in range(WIDTH)] for y in range(HEIGHT)]  # red, green, blue
+
+
+def bitmap():
+    """The pixels as a BMP of 24 bits, whose rows begin at the bottom."""
+    rows = b"".join(bytes(c for pixel in row for c in reversed(pixel)) for row in reversed(PIXELS))
+    head = struct.pack("<2sIHHI", b"BM", 54 + len(rows), 0, 0, 54)
+    return head + struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 24, 0, len(rows), 0, 0, 0, 0) + rows
+
+
+class DisplayTest(case.BootloaderTestCase):
+    def screen(self):
+        """Rows of pixels."""
+        width, height, pixels = self.board.screen()
+        self.assertEqual(len(pixels), 3 * width * height)
+        rows = [pixels[3 * width * y : 3 * width * (y + 1)] for y in range(height)]
+        return [[tuple(row[x : x + 3]) for x in range(0, 3 * width, 3)] for row in rows]
+
+    def test_filled(self):
+        """The whole display shows the colour that it is filled with."""
+        self.need("CMD_FBTEST", "fbtest")
+        for _, node in self.each("display"):
+            self.shell(f"{node}.enable=1")
+            for colour in (0x123456, 0xFEDCBA, 0x000000):
+                self.shell(f"fbtest -d /dev/{node} -p solid -c {colour:06x}")
+                found = {pixel for row in self.screen() for pixel in row}
+                self.assertEqual(found, {tuple(colour.to_bytes(3, "big"))})
+
+    def test_picture(self):
+        """A picture is where it was asked for, pixel by pixel, on a background of its own."""
+        self.need("CMD_SPLASH", "splash")
+        self.need("BMP")
+        share = self.devices("9p")[0]
+        (self.board.files.share(share) / "picture.bmp").write_bytes(bitmap())
+        for _, node in self.each("display"):
+            self.shell(f"{node}.enable=1")
+            self.shell(f"splash -f /dev/{node} -x 11 -y 7 -b 0x00405060 {self.board.node(share)}/picture.bmp")
+            screen = self.screen()
+            self.assertEqual([row[11 : 11 + WIDTH] for row in screen[7 : 7 + HEIGHT]], PIXELS)
+            around = [*screen[:7], *screen[7 + HEIGHT :], screen[8][:11], screen[8][11 + WIDTH :]]
+            self.assertEqual({pixel for row in around for pixel in row}, {(0x40, 0x50, 0x60)})
+
+    def test_not_a_picture(self):
+        """A file that is no picture is an error."""
+        self.need("CMD_SPLASH", "splash")
+        self.devices("display")
+        self.shell("echo -o /text otters swim")
+        self.assertNotEqual(self.attempt("splash /text").status, 0)
