@@ -129,6 +129,7 @@ def device_args(
 def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Variant) -> list[str]:
     args = ["-m", str(variant.memory)] if variant.memory else []
     args += ["-icount", f"shift={machine.qemu.icount},sleep=off", "-smp", "1"] if variant.icount else []
+    args += [a for setting in variant.globals for a in ("-global", setting)]
     for name, text in variant.fw_cfg:
         args += ["-fw_cfg", f"name={name},string={text.replace(',', ',,')}"]
     for drive in variant.drives:

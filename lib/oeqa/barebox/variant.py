@@ -59,6 +59,7 @@ class Variant:
     firmware.*.flash), so that it outlasts QEMU.
     ``without``: kinds of described devices that are left out.
     ``peer``: the other end of the first network device is the test's.
+    ``globals``: properties of devices (QEMU's -global), beside those of the description.
     ``icount``: the guest's clock counts instructions (TCG alone), so that what it measures is the same on a busy host.
     """
 
@@ -68,4 +69,5 @@ class Variant:
     flash: bool = False
     peer: bool = False
     icount: bool = False
+    globals: tuple[str, ...] = ()
     without: tuple[str, ...] = ()

@@ -93,6 +93,15 @@ class BootTargetTest(KeyboardCase):
         found = re.findall(r"this is (\w+)", "\n".join(self.attempt("boot", 60).lines))
         self.assertEqual(found, ["two", "one"])
 
+    def test_failed(self):
+        """Where all targets fail, each is tried once, and boot fails."""
+        self.shell("mkdir -p /env/boot")
+        for name in ("bad", "worse"):
+            self.script(name, f"echo this is {name}", "false")
+        result = self.attempt("boot bad worse", 60)
+        self.assertEqual(re.findall(r"this is (\w+)", "\n".join(result.lines)), ["bad", "worse"])
+        self.assertNotEqual(result.status, 0, str(result))
+
     def test_left_over(self):
         """What a target that failed put on the kernel's command line is not left over for the next one."""
         self.shell("mkdir -p /env/boot")

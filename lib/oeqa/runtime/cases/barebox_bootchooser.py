@@ -164,6 +164,8 @@ class Choice:
         result = self.attempt("bootchooser -a 9 nothing")
         self.assertNotEqual(result.status, 0, str(result))
         self.assertEqual(self.chooser().attempts, {A: 4, B: 4})
+        self.shell(f"bootchooser -p 0 {B}")
+        self.assertEqual((self.chooser().priorities, self.chooser().order), ({A: 5, B: 0}, [A]))
 
     def test_defaults(self):
         """A system's own defaults go before those for all."""

@@ -97,6 +97,15 @@ class StoredTest(case.BootloaderTestCase):
         self.assertEqual(self.answer("cat /loaded/b/word"), self.word)
         self.shell("test -e /loaded/empty; test -s /loaded/b/word; rm -r /a /loaded; rm /saved")
 
+    def test_not_overwritten(self):
+        """loadenv -n leaves the files alone that are there, and without -n none."""
+        self.need("CMD_LOADENV", "loadenv")
+        self.shell("mkdir -p /a /b; echo -o /a/one saved; echo -o /a/two saved; saveenv /saved /a; echo -o /b/one own")
+        self.shell("loadenv -n /saved /b")
+        self.assertEqual(self.shell("cat /b/one /b/two"), ["own", "saved"])
+        self.shell("loadenv /saved /b")
+        self.assertEqual(self.shell("cat /b/one /b/two; rm -r /a /b; rm /saved"), ["saved", "saved"])
+
     def test_first_files(self):
         """What is saved first, on an empty flash, is kept when a changed variable is saved after it."""
         self.board.discard()

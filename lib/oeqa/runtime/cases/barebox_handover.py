@@ -54,6 +54,13 @@ class BootmTest(BootCase):
             reserved = devicetree.reservations(handed.blob)
             self.assertTrue(any(a <= start and end <= a + n for a, n in reserved), f"{reserved}, {places}")
 
+    def test_after_dry_runs(self):
+        """What dry runs reserved for their initrds is not reserved for the kernel that is started later."""
+        self.shell(f"bootm -d -r {self.folder}/initrd {self.folder}/image; " * 3, seconds=90)
+        with self.started("bootm -r DISK/initrd DISK/image") as handed:
+            reserved = devicetree.reservations(handed.blob)
+            self.assertEqual(len([size for _, size in reserved if size >= len(INITRD)]), 1, f"{reserved}")
+
     def test_shared(self):
         """An initrd that comes from a 9p share, by whatever many messages, arrives whole."""
         share = self.devices("9p")[0]
@@ -173,7 +180,7 @@ class BootmTest(BootCase):
 
 
 class LargeMemoryTest(BootCase):
-    memory = 5120  # a size and an end of more than 32 bits
+    memory = 4096  # a size and an end of more than 32 bits, and nothing in the lower ones of the size
 
     def test_memory(self):
         """The kernel is told of all the memory of a larger machine."""

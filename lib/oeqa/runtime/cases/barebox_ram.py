@@ -34,6 +34,15 @@ class MappingTest(RamCase):
                 self.assertIn("Write-Back", side)
                 self.assertIn(f"Physical Address [51:12]: {address & ~0xFFF:#010x}", side)
 
+    def test_after_memtest(self):
+        """What was tested uncached is cached again."""
+        self.need("CMD_MEMTEST", "memtest")
+        start, end = self.free()
+        self.shell("memtest -u -b", seconds=60)
+        for address in (start, (start + end) // 2 & ~0xFFF, end - 4096):
+            for side in self.mapping(address):
+                self.assertIn("Write-Back", side, f"{address:#x}")
+
     def test_program(self):
         """barebox' code and constants can be read and not be written."""
         for name in ("barebox code", "barebox RO data"):

@@ -2,6 +2,7 @@
 """barebox hands on random data: as much as was asked for, each time other data, and the same only by the same seed."""
 
 from oeqa.barebox import case, devicetree, errors
+from oeqa.barebox.variant import Variant
 
 SEEN = set()
 """What was read from the devices in this run, over all starts."""
@@ -54,6 +55,17 @@ class RngTest(RngCase):
                 SEEN.update(runs)
             if start == 0:
                 self.board.reset()
+
+
+class SlowSourceTest(RngCase):
+    """QEMU hands on 32 bytes each 300 ms to each device."""
+
+    variant = Variant(globals=("virtio-rng-device.max-bytes=32", "virtio-rng-device.period=300"))
+
+    def test_amount(self):
+        """Where the host's random data come slowly, they are waited for."""
+        for _, node in self.each("rng"):
+            self.assertEqual(len(self.read(node, 100)), 100)
 
 
 class PrngTest(RngCase):

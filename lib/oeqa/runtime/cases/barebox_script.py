@@ -27,6 +27,11 @@ class ScriptTest(case.BootloaderTestCase):
         path = self.script("args", "echo $0: $1, $2 of $#", "exit 3")
         self.assertEqual(self.shell(f'sh {path} one "two words" three', status=3), [f"{path}: one, two words of 3"])
 
+    def test_exit_status(self):
+        """Without a number, exit hands on the status of the command before it, as the end of a script does."""
+        for line, status in (("false; exit", 1), ("true; exit", 0), ("exit 4", 4), ("false", 1), ("false; true", 0)):
+            self.shell(f"sh {self.script('ends', line)}", status=status)
+
     def test_all_arguments(self):
         """$* stands for all arguments, in their order."""
         lines = self.shell(f"sh {self.script('all', 'echo all: $*')} one two three")
@@ -219,6 +224,14 @@ class PathTest(case.BootloaderTestCase):
         self.shell("rm -r /from /to; mkdir -p /from/a/b /to; echo -o /from/a/b/c deep; echo -o /from/d flat")
         self.shell("cp -r /from /to")
         self.assertEqual(self.shell("cat /to/from/a/b/c /to/from/d"), ["deep", "flat"])
+
+    def test_copy_tree_incomplete(self):
+        """cp -r fails where one of the files cannot be copied, whichever it is."""
+        for name in ("a", "b", "c"):
+            self.shell("rm -r /from /to; mkdir /from /to; echo -o /from/a x; echo -o /from/b x; echo -o /from/c x")
+            self.shell(f"mkdir -p /to/from/{name}")
+            result = self.attempt("cp -r /from /to")
+            self.assertNotEqual(result.status, 0, f"{name} is in the way:\n{result}")
 
     def test_truncate(self):
         """truncate shortens a file and lengthens it with zeros."""

@@ -31,7 +31,7 @@ otterstate {{
     backend-storage-type = "direct"; backend-stridesize = <{STRIDE}>;
     bootstate {{
         {CELLS} system0 {{ {CELLS} {variable("attempts", 0, DEFAULT)} {variable("priority", 4)} }};
-        {variable("last_chosen", 8)}
+        {variable("last_chosen", 8)} mode@c {{ reg = <12 1>; type = "uint8"; default = <3>; }};
     }};
 }};
 aliases {{ otter = "/otterstate"; }};
@@ -100,6 +100,17 @@ class StateTest(DiskCase):
             after()
             self.load()
             self.assertEqual({name: int(self.answer(f"echo $otter.{name}")) for name in NAMES}, values)
+
+    def test_byte(self):
+        """A variable of a byte keeps its largest value, and takes none that is larger."""
+        self.load()
+        self.shell("otter.bootstate.mode=255; state -s otter")
+        self.board.cut()
+        self.load()
+        for value in (256, 1000, 65536):
+            result = self.attempt(f"otter.bootstate.mode={value}")
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertEqual(self.answer("echo $otter.bootstate.mode"), "255", f"after {value}")
 
 
 class RedundancyTest(DiskCase):

@@ -31,6 +31,7 @@ def files(key, arch):
         "initrd-bit": fit.flip(good, INITRD[-64:], 63),
         "content": fit.with_content(good, INITRD, OTHER_INITRD),
         "signature-bit": fit.flip(good, fit.signature(good), 100),
+        "other-hint": fit.flip(good, key.stem.encode() + b"\0"),
         "swapped": fit.swapped(good),
         "unsigned": fit.make(arch, images, None),
         "other-key": fit.with_other_key(arch, images, key.stem),
@@ -121,6 +122,11 @@ class AcceptedTest(SignedCase):
         with self.started("bootm DISK/good") as handed:
             self.check_kernel(handed)
             self.check_initrd(handed, INITRD)
+
+    def test_hint(self):
+        """The name of the key in an image is a hint, and what stands there is not signed."""
+        with self.started("bootm DISK/other-hint") as handed:
+            self.check_kernel(handed)
 
     def test_unsigned_where_allowed(self):
         """An image without a signature is booted where none is asked for."""
