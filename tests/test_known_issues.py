@@ -47,7 +47,7 @@ FIRMWARE = Firmware("barebox", Path("/x"), version="2026.06.1", patches=())
     ],
 )
 def test_releases(version, counts):
-    assert ISSUE.concerns(FIRMWARE, "m", "tcg", version) is counts
+    assert ISSUE.concerns(FIRMWARE, "m", "tcg", version, "7.2.22") is counts
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,27 @@ def test_releases(version, counts):
 )
 def test_elsewhere_it_does_not_count(change):
     issue = dataclasses.replace(ISSUE, **change)
-    assert not issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1")
+    assert not issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1", "7.2.22")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "counts"),
+    [("", "", True), ("7.2", "", True), ("8.0", "", False), ("", "8.99", True), ("", "7.1.99", False)],
+)
+def test_versions_of_qemu(first, last, counts):
+    issue = dataclasses.replace(ISSUE, qemu_first=first, qemu_last=last)
+    assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1", "7.2.22") is counts
 
 
 def test_one_of_every_machine_counts_on_any():
-    assert dataclasses.replace(ISSUE, machines=("*",)).concerns(FIRMWARE, "m", "tcg", "2026.06.1")
+    assert dataclasses.replace(ISSUE, machines=("*",)).concerns(FIRMWARE, "m", "tcg", "2026.06.1", "7.2.22")
 
 
 def test_a_patch_that_is_in_ends_it():
     issue = dataclasses.replace(ISSUE, patch="0001-mend.patch")
-    assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1")
+    assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1", "7.2.22")
     patched = dataclasses.replace(FIRMWARE, patches=("0001-mend.patch",))
-    assert not issue.concerns(patched, "m", "tcg", "2026.06.1")
+    assert not issue.concerns(patched, "m", "tcg", "2026.06.1", "7.2.22")
 
 
 @pytest.mark.parametrize(
@@ -79,14 +88,16 @@ def test_a_patch_that_is_in_ends_it():
 )
 def test_without_its_option_it_does_not_count(tmp_path, line, counts):
     issue = dataclasses.replace(ISSUE, config=("OTTER",))
-    assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1"), "the configuration is not at hand"
+    assert issue.concerns(FIRMWARE, "m", "tcg", "2026.06.1", "7.2.22"), "the configuration is not at hand"
     config = tmp_path / ".config"
     config.write_text(f"{line}\n")
-    assert issue.concerns(dataclasses.replace(FIRMWARE, config=config), "m", "tcg", "2026.06.1") is counts
+    assert issue.concerns(dataclasses.replace(FIRMWARE, config=config), "m", "tcg", "2026.06.1", "7.2.22") is counts
 
 
 class FakeTarget(Target):
     """A target without a machine."""
+
+    program = type("P", (), {"version": "7.2.22"})
 
     def __init__(self, issues, patches=()):
         self.known_issues = issues

@@ -31,16 +31,22 @@ class KnownIssue:
     link: str
     config: tuple[str, ...]
     patch: str
+    qemu_first: str = ""
+    qemu_last: str = ""
 
-    def concerns(self, firmware: Firmware, machine: str, accelerator: str, version: str) -> bool:
-        """Whether this firmware, as far as anybody knows, has the defect here."""
+    def concerns(self, firmware: Firmware, machine: str, accelerator: str, version: str, qemu: str) -> bool:
+        """Whether this firmware, as far as anybody knows, has the defect here.
+
+        :param version: the bootloader's, as its firmware or its banner tells
+        :param qemu: QEMU's version, of the one that the bootloader runs in
+        """
         symbols = firmware.symbols() if self.config else None
         return (
             firmware.bootloader == self.bootloader
             and not {machine, "*"}.isdisjoint(self.machines)
             and (not self.accelerators or accelerator in self.accelerators)
-            and (not self.first or release(self.first) <= release(version))
-            and (not self.last or release(version) <= release(self.last))
+            and _within(version, self.first, self.last)
+            and _within(qemu, self.qemu_first, self.qemu_last)
             and (symbols is None or symbols.issuperset(self.config))
             and not (self.patch and self.patch in (firmware.patches or ()))
         )
@@ -52,6 +58,11 @@ class KnownIssue:
     def fails_always(self, case: str) -> bool:
         """Whether a case fails by it in every run, so that the defect is gone where it passes."""
         return any(fnmatchcase(case, pattern) for pattern in self.cases)
+
+
+def _within(version: str, first: str, last: str) -> bool:
+    """Whether a version is in a range, both ends included; an end that is empty is open."""
+    return (not first or release(first) <= release(version)) and (not last or release(version) <= release(last))
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -103,6 +114,8 @@ def _read(path: Path) -> list[KnownIssue]:
                 link=e["link"],
                 config=tuple(e.get("config", ())),
                 patch=e.get("patch", ""),
+                qemu_first=e.get("qemu", {}).get("first", ""),
+                qemu_last=e.get("qemu", {}).get("last", ""),
             )
             for e in entries
         ]

@@ -123,11 +123,8 @@ class Target(States):
     def expected_failure(self, case: str) -> KnownIssue | None:
         """The known issue that makes a case, ``module.Class.test``, fail here; rather one that does so in every run."""
         version = self.firmware.version or (self.boots[0].version if self.boots else "")
-        found = [
-            issue
-            for issue in self.known_issues
-            if issue.covers(case) and issue.concerns(self.firmware, self.machine.name, self.accelerator.name, version)
-        ]
+        here = self.machine.name, self.accelerator.name, version, self.program.version
+        found = [issue for issue in self.known_issues if issue.covers(case) and issue.concerns(self.firmware, *here)]
         return max(found, key=lambda issue: issue.fails_always(case), default=None)
 
     def info(self) -> dict[str, object]:
