@@ -76,6 +76,47 @@ class BootmTest(BootCase):
         with self.started("bootm DISK/image") as handed:
             self.assertEqual(handed.bootargs, " ".join(parts.values()))
 
+    def test_variables(self):
+        """Kernel, initrd and device tree are those of the variables where the command names none."""
+        self.own('/dts-v1/; / { model = "by variable"; #address-cells = <2>; #size-cells = <2>; chosen { }; };')
+        for name, path in (("image", f"{self.folder}/image"), ("initrd", f"{self.folder}/initrd"), ("oftree", "/own")):
+            self.shell(f"global.bootm.{name}={path}")
+        with self.started("bootm") as handed:
+            self.check_kernel(handed)
+            self.check_initrd(handed, INITRD)
+            self.assertEqual(handed.tree["/"]["model"], b"by variable\0")
+
+    def test_provided(self):
+        """The host name and the machine's ID are on the command line where that is asked for."""
+        machine = f"{random.getrandbits(128):032x}"
+        self.shell(f"global.hostname=otter-3; global.bootm.provide_hostname=1; global.machine_id={machine}")
+        self.shell("global.bootm.provide_machine_id=1; global.linux.bootargs.base=own")
+        with self.started("bootm DISK/image") as handed:
+            found = set(handed.bootargs.split())
+            self.assertLessEqual({"own", "systemd.hostname=otter-3", f"systemd.machine_id={machine}"}, found)
+
+    def test_statuses(self):
+        """of_fixup_status enables and disables a node for the kernel alone."""
+        self.need("CMD_OF_FIXUP_STATUS", "of_fixup_status")
+        self.need("CMD_OF_NODE", "of_node")
+        self.shell("of_node -c /one; of_node -c /two; of_property -s /two status disabled")
+        self.shell("of_fixup_status -d /one; of_fixup_status /two")
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.tree["/one"]["status"], b"disabled\0")
+            self.assertEqual(handed.tree["/two"].get("status", b"okay\0"), b"okay\0")
+
+    def test_saved_tree(self):
+        """oftree saves barebox' own device tree, and the fixed one, as the kernel gets it."""
+        self.need("CMD_OFTREE", "oftree")
+        share = self.devices("9p")[0]
+        self.need("9P_FS_WRITE", "cp")
+        self.shell("of_node -c /mine; of_node -f -c /late")
+        self.shell(f"oftree -S /plain; oftree -s /fixed; cp /plain /fixed {self.board.node(share)}")
+        trees = [devicetree.from_blob((self.board.files.share(share) / x).read_bytes()) for x in ("plain", "fixed")]
+        self.assertEqual([["/mine" in tree, "/late" in tree] for tree in trees], [[True, False], [True, True]])
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(set(handed.tree), set(trees[1]))
+
     def test_memory(self):
         """The kernel is told of the memory that QEMU has, and of no other."""
         with self.started("bootm DISK/image") as handed:

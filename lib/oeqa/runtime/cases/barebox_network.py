@@ -116,12 +116,22 @@ class PeerTest(PeerCase):
         self.assertEqual([x["message-type"] for x in server.dhcp], [1, 3])
 
     def test_request(self):
-        """DHCP sends what the user set: client and vendor identifiers."""
+        """DHCP sends what the user set by options and variables: who asks, and of which vendor and class."""
         server = Station()
         with self.board.peer(server):
             self.shell(f"ifdown -a; dhcp -c otter-id -v river-vendor {self.node}", seconds=60)
         self.assertIn(b"otter-id", server.dhcp[-1]["client_id"])
         self.assertEqual(server.dhcp[-1]["vendor_class_id"], b"river-vendor")
+        values = {"hostname": "heron", "vendor_id": "lake", "client_id": "beaver", "user_class": "animals"}
+        for name, value in values.items():
+            self.shell(f"global.dhcp.{name}={value}")
+            self.addCleanup(self.attempt, f"global.dhcp.{name}=")
+        with self.board.peer(server):
+            self.shell(f"ifdown -a; dhcp {self.node}", seconds=60)
+        found = server.dhcp[-1]
+        self.assertEqual((found["hostname"], found["vendor_class_id"]), (b"heron", b"lake"))
+        self.assertIn(b"beaver", found["client_id"])
+        self.assertIn(b"animals", bytes(found["user_class"]))
 
     def test_ping(self):
         """A ping is answered by the peer."""
@@ -177,6 +187,17 @@ class PeerTest(PeerCase):
         lost = set(random.sample(range(10, 150), 8))
         self.serve(files={"file": content}, loses=lambda number: number in lost)
         self.check_download("file", content)
+
+    def test_windows(self):
+        """A file that comes by several blocks at once is whole, also where blocks of such a window are lost."""
+        self.need("FS_TFTP")
+        self.addCleanup(self.attempt, f"global.tftp.windowsize={self.answer('echo $global.tftp.windowsize')}")
+        content = random.randbytes(90_000)
+        for window, lost in ((2, ()), (8, ()), (16, (20, 21, 33, 60))):
+            self.shell(f"global.tftp.windowsize={window}")
+            self.serve(files={"file": content}, window=16, loses=lambda number, lost=lost: number in lost)
+            self.check_download("file", content)
+            self.peer.__exit__()
 
     def test_upload(self):
         """Files that are sent by TFTP arrive whole, of any size around TFTP's block."""

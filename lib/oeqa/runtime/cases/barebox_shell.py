@@ -159,3 +159,16 @@ class FileTest(case.BootloaderTestCase):
             self.shell(f"echo -o {self.folder}/text {text}")
             crc = int(self.answer(f"crc32 -f {self.folder}/text").split()[-1], 16)
             self.assertEqual(crc, zlib.crc32(f"{text}\n".encode()), text)
+
+    def test_crc32_compared(self):
+        """crc32 compares with a sum and with another file, and keeps what it computed in a variable."""
+        self.need("CMD_CRC_CMP", "crc32")
+        crc = zlib.crc32(b"otters swim\n")
+        self.shell(f"echo -o {self.folder}/text otters swim; echo -o {self.folder}/other otters Swim")
+        command = f"crc32 -f {self.folder}/text"
+        self.shell(f"{command} -v {crc:#x}")
+        self.shell(f"{command} -v {crc ^ 1 << 31:#x}", status=1)
+        self.shell(f"cp {self.folder}/text {self.folder}/same; {command} -F {self.folder}/same")
+        self.shell(f"{command} -F {self.folder}/other", status=1)
+        self.shell(f"{command} -r sum -s size")
+        self.assertEqual([int(x, 0) for x in self.answer("echo $sum $size").split()], [crc, 12])

@@ -2,6 +2,7 @@
 """barebox moves data through each VirtIO device, and the host's side agrees."""
 
 import hashlib
+import random
 
 from oeqa.barebox import case
 
@@ -108,6 +109,42 @@ class ShareTest(case.BootloaderTestCase):
             self.shell(f"echo -o {node}/from-guest otters swim in {device.id}")
             text = (self.board.files.share(device) / "from-guest").read_text()
             self.assertEqual(text, f"otters swim in {device.id}\n")
+
+    def test_tree(self):
+        """Folders of the host's, with many files, are listed whole; sizes, links and parts of files are right."""
+        self.need("CMD_SHA256SUM", "sha256sum")
+        names = [f"file-{number:03}-{'x' * (number % 60)}" for number in range(300)]
+        for device, node in self.each("9p"):
+            folder = self.board.files.share(device) / "tree"
+            (folder / "deep/er").mkdir(parents=True, exist_ok=True)
+            for number, name in enumerate(names):
+                (folder / name).write_bytes(b"x" * number)
+            content = random.randbytes(200_001)
+            (folder / "deep/er/data").write_bytes(content)
+            if not (folder / "link").is_symlink():
+                (folder / "link").symlink_to("deep/er/data")
+            lines = self.shell(f"ls -l {node}/tree", seconds=90)
+            sizes = {words[-1]: int(words[1]) for words in map(str.split, lines) if words[-1].startswith("file-")}
+            self.assertEqual(sizes, {name: number for number, name in enumerate(names)})
+            for path in ("deep/er/data", "link"):
+                self.assertEqual(self.answer(f"sha256sum {node}/tree/{path}").split()[0], self.hash(content), path)
+            found = self.answer(f"sha256sum {node}/tree/link 70001+100000").split()[0]
+            self.assertEqual(found, self.hash(content[70001:170001]))
+            self.assertNotEqual(self.attempt(f"cat {node}/tree/nothing").status, 0)
+
+    def test_changes_to_host(self):
+        """What the guest appends, shortens, makes and removes on a share is so on the host."""
+        self.need("9P_FS_WRITE", "cp")
+        for device, node in self.each("9p"):
+            folder = self.board.files.share(device)
+            (folder / "old").write_text("away")
+            self.shell(f"mkdir -p {node}/made/deep; echo -o {node}/made/deep/text otters; rm {node}/old")
+            self.shell(f"echo -a {node}/made/deep/text swim")
+            self.assertEqual((folder / "made/deep/text").read_text(), "otters\nswim\n")
+            self.assertFalse((folder / "old").exists())
+            self.shell(f"echo -o {node}/made/deep/text x; rm -r {node}/made/deep")
+            self.assertEqual(list((folder / "made").iterdir()), [])
+            self.shell(f"rmdir {node}/made")
 
 
 class ConsoleTest(case.BootloaderTestCase):
