@@ -109,6 +109,15 @@ def arranged(cases: Iterable[Case]) -> list[Case]:
     return sorted(found, key=lambda c: machines.index(_machine(c)))
 
 
+def groups(cases: Sequence[Case]) -> list[list[Case]]:
+    """Cases in groups, each of which had better run on one machine: all of a variant; without one, those of a class."""
+    found: dict[object, list[Case]] = {}
+    for case in cases:
+        machine = _machine(case)
+        found.setdefault(type(case) if machine == Variant() else machine, []).append(case)
+    return list(found.values())
+
+
 def _machine(case: unittest.TestCase) -> object:
     """The class's variant; where that is known at run time alone, the property that tells it."""
     return getattr(type(case), "variant", Variant())

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from oeqa.barebox import fit, qemu, results
@@ -18,7 +20,7 @@ from oeqa.barebox.machine import Machine
 from oeqa.barebox.results import Verdict
 from oeqa.barebox.target import BOOT_SECONDS, SILENCE_SECONDS, Target
 
-from . import LAYER, common, progress, table
+from . import LAYER, common, jobs, progress, table
 
 NAME = "test"
 HELP = "run the cases on a firmware; exit status 1 where one failed"
@@ -26,6 +28,7 @@ EXAMPLES = """\
   barebox-virt test qemuarm64-barebox --firmware images/barebox-dt-2nd.img
   barebox-virt test qemux86-64-barebox --firmware barebox.efi --accel kvm
   barebox-virt test qemuarm64-barebox --firmware FILE --patches all      built with the layer's patches
+  barebox-virt test qemuarm64-barebox --firmware FILE --jobs 2   in half the time, on two processors
   barebox-virt test qemuriscv64-barebox --bootloader u-boot      the distribution's U-Boot
   barebox-virt test qemuarm64-barebox --firmware FILE --case barebox_virtio.NetTest --repeat 20"""
 WORDS = {"PASSED": "passed", "FAILED": "failed", "ERROR": "error", "SKIPPED": "skipped", "EXPECTEDFAIL": "known"}
@@ -53,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed_argument(parser)
     order = "run the cases in an order that depends on the seed; many more starts (default: few starts)"
     parser.add_argument("--shuffle", action="store_true", help=order)
+    several = "run cases on so many machines at once, on as many processors (default: 1)"
+    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help=several)
     parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="run everything N times")
 
 
@@ -106,16 +111,31 @@ def _show(heading: str, verdicts: Sequence[Verdict]) -> None:
             print(f"\n{WORDS[v.status]}: {v.case}\n{v.log.rstrip()}")
 
 
-def _show_doubt(target: Target, verdicts: Sequence[Verdict]) -> None:
-    """Name the known issues that may hide a failure, since nobody knows whether their patch is in."""
-    if target.firmware.patches is not None:
-        return
+@dataclass(frozen=True)
+class Facts:
+    """What a run's target knows of it: its title and configuration for the results, whether it came to a prompt, and
+    the known issues that may hide a failure, since nobody knows whether their patch is in."""
+
+    title: str
+    configuration: tuple[str, dict[str, object]]
+    booted: bool
+    doubtful: frozenset[str]
+
+
+def _facts(started: float, target: Target, verdicts: Sequence[Verdict]) -> Facts:
     failed = [target.expected_failure(v.case) for v in verdicts if v.status == "EXPECTEDFAIL"]
-    doubtful = sorted({issue.id for issue in failed if issue is not None and issue.patch})
+    doubtful = {issue.id for issue in failed if issue is not None and issue.patch}
+    if target.firmware.patches is not None:
+        doubtful = set()
+    configuration = results.configuration(target, started)
+    return Facts(results.title(target), configuration, bool(target.boots), frozenset(doubtful))
+
+
+def _show_doubt(doubtful: Iterable[str]) -> None:
     if doubtful:
         print(
             f"\nnote: nobody said which of the layer's patches are in this firmware; these would be failures if theirs "
-            f"is: {', '.join(doubtful)}. Tell by --patches all, none or a list."
+            f"is: {', '.join(sorted(doubtful))}. Tell by --patches all, none or a list."
         )
 
 
@@ -143,34 +163,48 @@ def once(
     known = common.find_known_issues(arguments)
     shown = progress.Progress(f"{firmware.bootloader} on {m.name}", len(cases))
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
-    with Target(
-        m,
-        firmware,
-        qemu.find(m),
-        folder.path / "logs" / stamp,
-        arguments.accel,
-        known_issues=known,
-        boot_seconds=arguments.boot_seconds,
-        silence_seconds=arguments.silence_seconds,
-        slow=arguments.slow,
-        host=common.find_kvm_host(arguments, m),
-        evidence_folder=folder.path.absolute() / "evidence" / stamp,
-        replay=lambda case, seed: replay(arguments, firmware, case, seed),
-        holder=common.holder(shown.note) if arguments.hold_on_failure else None,
-        linux=common.find_linux(arguments, m),
-        seed=arguments.seed,
-        signing_key=arguments.signing_key,
-    ) as target:
-        with shown:
+    seed = random.getrandbits(32) if arguments.seed is None else arguments.seed
+    order = random.Random(seed).sample(cases, len(cases)) if arguments.shuffle else cases
+
+    def make(job: int) -> Target:
+        return Target(
+            m,
+            firmware,
+            qemu.find(m),
+            folder.path / "logs" / stamp / (f"job-{job}" if job else ""),
+            arguments.accel,
+            known_issues=known,
+            boot_seconds=arguments.boot_seconds,
+            silence_seconds=arguments.silence_seconds,
+            slow=arguments.slow,
+            host=common.find_kvm_host(arguments, m),
+            evidence_folder=folder.path.absolute() / "evidence" / stamp,
+            replay=lambda case, seed: replay(arguments, firmware, case, seed),
+            holder=common.holder(shown.note) if arguments.hold_on_failure else None,
+            linux=common.find_linux(arguments, m),
+            seed=seed,
+            signing_key=arguments.signing_key,
+        )
+
+    def heard(verdict: Verdict) -> None:
+        shown.step(verdict.case, WORDS[verdict.status])
+
+    about = functools.partial(_facts, started)
+    if arguments.jobs > 1:
+        with jobs.Jobs(order, arguments.jobs, make, about) as running, shown:
+            verdicts, facts = running.listen(heard)
+    else:
+        with make(0) as target, shown:
             try:
                 target.start()
             except GuestError as error:
                 shown.note(f"the machine does not come to its prompt: {str(error).splitlines()[0]}")
-            order = random.Random(target.seed).sample(cases, len(cases)) if arguments.shuffle else cases
-            verdicts = results.run(order, target, lambda v: shown.step(v.case, WORDS[v.status]))
-        path = folder.add(*results.configuration(target, started), verdicts)
-        _show(results.title(target), verdicts)
-        _show_doubt(target, verdicts)
+            verdicts = results.run(order, target, heard)
+            facts = [about(target, verdicts)]
+    told = max(facts, key=lambda f: f.booted)
+    path = folder.add(*told.configuration, verdicts)
+    _show(told.title, verdicts)
+    _show_doubt(frozenset().union(*(f.doubtful for f in facts)))
     counts = {word: sum(WORDS[v.status] == word for v in verdicts) for word in dict.fromkeys(WORDS.values())}
     print(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}. Results: {path}")
     return not any(v.status in results.BAD for v in verdicts)
@@ -182,6 +216,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list(cases)
     common.refuse_hold(arguments, arguments.hold_on_failure, "--hold-on-failure")
+    if arguments.hold_on_failure and arguments.jobs > 1:
+        raise UsageError("--hold-on-failure keeps one machine; leave out --jobs")
     m = common.find_machine(arguments)
     firmware = common.with_patches(arguments, common.find_firmware(arguments, m))
     if not cases:
