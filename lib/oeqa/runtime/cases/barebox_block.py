@@ -11,6 +11,7 @@ from oeqa.barebox.variant import Drive, Variant
 SECTOR = images.SECTOR
 MIB = images.MIB
 NUMBERS = itertools.count()
+CHUNK = 1 << 16  # what barebox' cache reads and writes at once
 SIZE = 9 * MIB + 3 * SECTOR
 
 
@@ -90,6 +91,15 @@ class WriteTest(BlockCase):
         content = bytearray(path.read_bytes())
         for length in (1, SECTOR - 1, SECTOR, SECTOR + 1, 4096, 65535, MIB + 1, 3 * MIB):
             self.write(node, content, random.randrange(0, SIZE - length), random.randbytes(length))
+        self.check_same(path, node, content)
+
+    def test_aligned(self):
+        """Writes from the beginning of a sector on that end inside of one are right, far from what else is written."""
+        path, node = self.drive()
+        content = bytearray(path.read_bytes())
+        for number, length in enumerate((1, 100, SECTOR - 1, SECTOR + 1, 3 * SECTOR + 7), 1):
+            self.write(node, content, number * 4 * CHUNK, random.randbytes(length))
+            self.write(node, content, (number * 4 + 3) * CHUNK - SECTOR, random.randbytes(SECTOR + length))
         self.check_same(path, node, content)
 
     def test_boundaries(self):
