@@ -115,7 +115,7 @@ class ShareTest(case.BootloaderTestCase):
         self.need("CMD_SHA256SUM", "sha256sum")
         names = [f"file-{number:03}-{'x' * (number % 60)}" for number in range(300)]
         for device, node in self.each("9p"):
-            folder = self.board.files.share(device) / "tree"
+            folder = self.board.files.share(device) / "trees"
             (folder / "deep/er").mkdir(parents=True, exist_ok=True)
             for number, name in enumerate(names):
                 (folder / name).write_bytes(b"x" * number)
@@ -123,14 +123,14 @@ class ShareTest(case.BootloaderTestCase):
             (folder / "deep/er/data").write_bytes(content)
             if not (folder / "link").is_symlink():
                 (folder / "link").symlink_to("deep/er/data")
-            lines = self.shell(f"ls -l {node}/tree", seconds=90)
+            lines = self.shell(f"ls -l {node}/trees", seconds=90)
             sizes = {words[-1]: int(words[1]) for words in map(str.split, lines) if words[-1].startswith("file-")}
             self.assertEqual(sizes, {name: number for number, name in enumerate(names)})
             for path in ("deep/er/data", "link"):
-                self.assertEqual(self.answer(f"sha256sum {node}/tree/{path}").split()[0], self.hash(content), path)
-            found = self.answer(f"sha256sum {node}/tree/link 70001+100000").split()[0]
+                self.assertEqual(self.answer(f"sha256sum {node}/trees/{path}").split()[0], self.hash(content), path)
+            found = self.answer(f"sha256sum {node}/trees/link 70001+100000").split()[0]
             self.assertEqual(found, self.hash(content[70001:170001]))
-            self.assertNotEqual(self.attempt(f"cat {node}/tree/nothing").status, 0)
+            self.assertNotEqual(self.attempt(f"cat {node}/trees/nothing").status, 0)
 
     def test_changes_to_host(self):
         """What the guest appends, shortens, makes and removes on a share is so on the host."""
