@@ -8,6 +8,7 @@ as an expected one; where such a case passes, it fails, so that the issue's rang
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import types
@@ -21,6 +22,9 @@ from .known_issues import KnownIssue
 from .machine import Device
 from .target import Target
 from .variant import Variant
+
+_NUMBERS = itertools.count()
+"""Of the files that cases shared."""
 
 
 class BootloaderTestCase(unittest.TestCase):
@@ -106,6 +110,14 @@ class BootloaderTestCase(unittest.TestCase):
         self.need("CMD_MD", "md")
         lines = self.shell(f"md -b -s {path} {offset}+{size}", seconds=60)
         return bytes.fromhex("".join(line.partition(": ")[2][:48].replace(" ", "") for line in lines))
+
+    def shared(self, content: bytes | bytearray) -> str:
+        """A file with some bytes on the first share, by its name in barebox. Each has a name of its own, as barebox
+        keeps what it knows of a file."""
+        share = self.devices("9p")[0]
+        name = f"shared-{next(_NUMBERS)}"
+        (self.board.files.share(share) / name).write_bytes(content)
+        return f"{self.board.node(share)}/{name}"
 
     # What a case needs, or is skipped by name
 

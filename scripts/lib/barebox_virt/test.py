@@ -123,12 +123,10 @@ class Facts:
 
 
 def _facts(started: float, target: Target, verdicts: Sequence[Verdict]) -> Facts:
-    failed = [target.expected_failure(v.case) for v in verdicts if v.status == "EXPECTEDFAIL"]
-    doubtful = {issue.id for issue in failed if issue is not None and issue.patch}
-    if target.firmware.patches is not None:
-        doubtful = set()
-    configuration = results.configuration(target, started)
-    return Facts(results.title(target), configuration, bool(target.boots), frozenset(doubtful))
+    known = target.firmware.patches is not None
+    failed = [target.expected_failure(v.case) for v in verdicts if v.status == "EXPECTEDFAIL" and not known]
+    doubtful = frozenset(issue.id for issue in failed if issue is not None and issue.patch)
+    return Facts(results.title(target), results.configuration(target, started), bool(target.boots), doubtful)
 
 
 def _show_doubt(doubtful: Iterable[str]) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """barebox reads and writes disks: at every boundary, in every size, in order, and no further than it may."""
 
-import itertools
 import random
 
 from oeqa.barebox import images
@@ -10,7 +9,6 @@ from oeqa.barebox.variant import Drive, Variant
 
 SECTOR = images.SECTOR
 MIB = images.MIB
-NUMBERS = itertools.count()
 CHUNK = 1 << 16  # what barebox' cache reads and writes at once
 SIZE = 9 * MIB + 3 * SECTOR
 
@@ -71,14 +69,6 @@ class ReadTest(BlockCase):
 
 class WriteTest(BlockCase):
     variant = DISKS
-
-    def shared(self, data):
-        """A file with ``data`` on the first share, in barebox. Each has a name of its own, as barebox keeps what it
-        knows of a file."""
-        share = self.devices("9p")[0]
-        name = f"data{next(NUMBERS)}"
-        (self.board.files.share(share) / name).write_bytes(data)
-        return f"{self.board.node(share)}/{name}"
 
     def write(self, node, content, offset, data):
         """Write data, and note it in ``content``."""

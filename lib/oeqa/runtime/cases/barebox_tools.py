@@ -3,7 +3,6 @@
 
 import gzip
 import lzma
-import random
 import re
 import struct
 import time
@@ -18,13 +17,6 @@ CONTENT = b"".join(b"otter %d swims\n" % number for number in range(20_000))
 
 
 class ToolsCase(case.BootloaderTestCase):
-    def shared(self, content):
-        """A file with some bytes on the first share, by its name in barebox, which keeps what it read of a name."""
-        share = self.devices("9p")[0]
-        name = f"{self._testMethodName}-{random.getrandbits(64):x}"
-        (self.board.files.share(share) / name).write_bytes(content)
-        return f"{self.board.node(share)}/{name}"
-
     def check_file(self, path, content):
         """A file has these bytes."""
         found = self.answer(f"sha256sum {path}", seconds=60).split()[0]
