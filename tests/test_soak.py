@@ -49,7 +49,7 @@ def ended(process):
 
 def test_it_counts_to_its_goal_and_names_false_alarms(soak):
     run, start = soak
-    status, out = ended(start("--goal", "2"))
+    status, out = ended(start("--goal", "2", "--jobs", "2"))
     assert status == 1, "the second run is red"
     assert "run 2: red: mock_cases.OddTest.test_odd" in out
     assert "run 3: clean" in out
@@ -58,6 +58,7 @@ def test_it_counts_to_its_goal_and_names_false_alarms(soak):
         ["mock_cases.OddTest.test_odd"],
         [],
     ]
+    assert [r["jobs"] for r in json.loads((run.place / "soak/soak.json").read_text())] == [2, 2, 2]
     assert "all   3     2" in out
     assert "mock_cases.OddTest.test_odd  1     33.3 %" in out
     left = [path.name for path in (run.place / "soak").iterdir() if path.is_dir()]

@@ -100,6 +100,7 @@ class Soak:
             "load": load,
             "red": red,
             "cases": len(entry["result"]),
+            "jobs": a.jobs,
         }
         self._all.append({**self._key, "when": time.strftime("%Y-%m-%dT%H:%M:%S"), **facts})
         draft = self._path.with_suffix(".draft")
@@ -112,6 +113,7 @@ class Soak:
         files = {"--firmware": a.firmware, "--elf": a.elf, "--config": a.config, "--bios": a.bios, "--results": folder}
         options = [word for name, value in files.items() if value for word in (name, str(value))]
         options += ["--accel", a.accel, "--bootloader", a.bootloader, *["--slow"] * a.slow]
+        options += ["--jobs", str(a.jobs)]
         options += ["--patches", a.patches] if a.patches else []
         options += [word for case in a.case for word in ("--case", case)]
         return options + [word for layer in a.layer for word in ("--layer", str(layer))]
@@ -175,6 +177,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--goal", type=int, default=0, metavar="N", help="clean runs (default: 100, with --slow 20)")
     p.add_argument("--runs", type=int, default=0, metavar="N", help="stop after so many runs")
     p.add_argument("--minutes", type=float, default=0, metavar="M", help="start no run after so many minutes")
+    p.add_argument("--jobs", type=int, default=1, metavar="N", help="machines at once in each run (default: 1)")
     p.add_argument("--prefix", default="", metavar="COMMAND", help="what each run is started by, such as nice")
     p.add_argument("--show", action="store_true", help="run nothing, show the counts")
     return p
