@@ -113,6 +113,7 @@ def _enter(path: Path, argv: list[str]) -> None:
     needed = requirements(path)
     missing = [r for r in needed if not is_met(r)]
     if not missing:
+        os.environ.pop(MARK, None)  # a program that this one starts looks for its environment by itself
         return
     venv = environment(needed)
     if os.environ.get(MARK) == str(venv):
