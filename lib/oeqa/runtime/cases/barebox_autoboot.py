@@ -103,12 +103,16 @@ class BootTargetTest(KeyboardCase):
         self.assertNotEqual(result.status, 0, str(result))
 
     def test_left_over(self):
-        """What a target that failed put on the kernel's command line is not left over for the next one."""
+        """What a target that failed set for its kernel is not left over for the next one, nor for the shell."""
         self.shell("mkdir -p /env/boot")
-        self.script("fails", "global linux.bootargs.dyn.otter=swims", "echo first [$global.linux.bootargs.dyn.otter]")
-        self.script("next", "echo next [$global.linux.bootargs.dyn.otter]")
+        names = ("linux.bootargs.dyn.otter", "bootm.image", "bootm.initrd", "bootm.oftree")
+        shown = " ".join(f"$global.{name}" for name in names)
+        self.script("fails", *(f"global {name}=/{name}" for name in names), f"echo first [{shown}]", "false")
+        self.script("next", f"echo next [{shown}]")
         text = "\n".join(self.attempt("boot fails next", 60).lines)
-        self.assertEqual(re.findall(r"(first|next) \[(.*?)\]", text), [("first", "swims"), ("next", "")], text)
+        found = {word: values.split() for word, values in re.findall(r"(first|next) \[(.*?)\]", text)}
+        self.assertEqual(found, {"first": [f"/{name}" for name in names], "next": []}, text)
+        self.assertEqual(self.answer("echo [$global.bootm.image$global.bootm.oftree]"), "[]", "left in the shell")
 
     def test_nothing(self):
         """A target that is not there is named, and boot fails."""

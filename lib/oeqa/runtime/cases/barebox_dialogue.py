@@ -63,6 +63,15 @@ class PasswordTest(KeyboardCase):
         self.assertNotIn("otter-7", self.choose("otter-7", "otter-7"))
         self.assertNotIn("otter-7", "\n".join(self.shell("cat /env/etc/passwd")))
 
+    def test_salted(self):
+        """The same password is kept in another way each time, by a salt that is random in each of its words."""
+        found = []
+        for _ in range(2):
+            self.choose("otter-7", "otter-7")
+            found.append(self.answer("cat /env/etc/passwd"))
+            self.assertNotRegex(found[-1], r"(..)\1{3}")
+        self.assertNotEqual(*found)
+
     def test_not_the_same(self):
         """A password that was not typed twice is not taken."""
         self.choose("otter-7", "otter-7")

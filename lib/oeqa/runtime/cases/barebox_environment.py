@@ -50,6 +50,15 @@ class StoredTest(case.BootloaderTestCase):
             self.assertEqual(self.answer(f"cat /env/nv/v.{name}"), value, name)
         self.assertEqual(self.answer("echo [$nv.gone] $nv.unsaved $global.unsaved"), "[] before before")
 
+    def test_variables_alone(self):
+        """nv -s saves the variables, so that a removed one stays away, and no other change of the environment."""
+        self.shell("mkdir -p /env/kept; echo -o /env/kept/word before; nv gone=1; nv kept=1; saveenv")
+        self.shell(f"nv -r gone; nv kept={self.word}; echo -o /env/kept/word after; nv -s")
+        self.board.cut()
+        self.assertEqual(self.answer("echo [$nv.gone] [$global.gone] $nv.kept"), f"[] [] {self.word}")
+        self.assertEqual(self.answer("cat /env/kept/word"), "before")
+        self.shell("rm -r /env/kept; saveenv")
+
     def test_of_a_device(self):
         """A device's parameters are set by variables, at once and after a reset, whatever dots are in their names."""
         values = {"linux.devname": self.word, "mode": "static"}

@@ -19,16 +19,21 @@ class PartitionTest(BlockCase):
         "label-id: 0x1234abcd",
         *("start=2048, size=2048, type=83", "start=4096, size=1000, type=c, bootable", "start=8192, size=8190, type=5"),
         *("start=8200, size=1024, type=83", "start=10240, size=2049, type=83", "start=12800, size=500, type=83"),
+        *(f"start={13400 + 64 * n}, size={n}, type=83" for n in range(1, 8)),
     )
     uuid = "00112233-4455-6677-8899-aabbccddeeff"
     gpt = (
         *(f"label-id: {uuid}", "start=2048, size=2048, name=first, type=L, uuid=" + uuid.replace("ff", "01")),
         "start=4096, size=1000, name=second, type=U",
-        *("start=8192, size=333, name=third, type=L", "start=9000, size=1, name=fourth, type=L"),
+        # With entries between them that are free.
+        *("7: start=8192, size=333, name=third, type=L", "12: start=9000, size=1, name=fourth, type=L"),
     )
     tables = {
-        0: {0: (2048, 2048), 1: (4096, 1000), 4: (8200, 1024), 5: (10240, 2049), 6: (12800, 500)},
-        1: {0: (2048, 2048), 1: (4096, 1000), 2: (8192, 333), 3: (9000, 1)},
+        0: {
+            **{0: (2048, 2048), 1: (4096, 1000), 4: (8200, 1024), 5: (10240, 2049), 6: (12800, 500)},
+            **{6 + n: (13400 + 64 * n, n) for n in range(1, 8)},
+        },
+        1: {0: (2048, 2048), 1: (4096, 1000), 6: (8192, 333), 11: (9000, 1)},
     }
     variant = Variant(
         drives=(Drive("dos", images.table("dos", 8 * MIB, dos)), Drive("gpt", images.table("gpt", 8 * MIB, gpt)))
@@ -57,11 +62,12 @@ class PartitionTest(BlockCase):
     def test_names(self):
         """Partitions of a GPT are there by name, too."""
         _, node = self.drive(1)
-        for index, name in enumerate(("first", "second", "third", "fourth")):
+        for index, name in zip(self.tables[1], ("first", "second", "third", "fourth")):
             self.assertEqual(self.guest_digest(f"{node}.{name}"), self.guest_digest(f"{node}.{index}"), name)
 
     def test_uuids(self):
-        """The UUIDs of a GPT and of its partitions are those that the host wrote; a DOS table's are of its number."""
+        """The UUIDs of a GPT and of its partitions are those that the host wrote; a DOS table's are of its number,
+        in hexadecimal."""
         self.need("CMD_STAT", "stat")
         node = self.drive(0)[1]
         for index in self.tables[0]:
@@ -72,7 +78,7 @@ class PartitionTest(BlockCase):
 
     def test_write_inside(self):
         """A write over a partition's whole length stays inside of it, and one byte more is refused."""
-        for number, index in ((0, 4), (1, 2)):
+        for number, index in ((0, 4), (1, 6)):
             path, node = self.drive(number)
             start, size = self.tables[number][index]
             content = bytearray(path.read_bytes())

@@ -65,6 +65,13 @@ class MappingTest(RamCase):
             for side in self.mapping(address):
                 self.assertIn("Translation aborted", side, f"{address:#x} is mapped")
 
+    def test_not_read(self):
+        """What cannot be read is shown as such, in each width, and harms nothing."""
+        self.need("CMD_MD", "md")
+        for width, digits in {"b": 2, "w": 4, "l": 8, "q": 16}.items():
+            words = self.answer(f"md -{width} -s /dev/mem 0+16").split()
+            self.assertEqual(words[1:-1], 16 * 2 // digits * ["x" * digits], width)
+
 
 class SmallTest(RamCase):
     """With as little RAM as barebox is sold for."""

@@ -78,8 +78,9 @@ class ScriptTest(case.BootloaderTestCase):
         self.assertEqual([x for x in lines if "[" in x], ["a[]", "b[word]"])
         lines = self.attempt(f"OPTARG=; sh {path} -cbword rest").lines
         self.assertEqual([x for x in lines if "[" in x], ["c[]", "b[word]"])
-        lines = self.attempt(f"OPTARG=; sh {path} -cb word -a rest").lines
-        self.assertEqual([x[0] for x in lines if "[" in x], ["c", "b", "a"])
+        for words in ("-cb word -a rest", "-cbword -a rest"):
+            lines = self.attempt(f"OPTARG=; sh {path} {words}").lines
+            self.assertEqual([x[0] for x in lines if "[" in x], ["c", "b", "a"], words)
         path = self.script("rest", 'while getopt "ab:" o; do true; done', "echo $# $1 $2 [$*]")
         self.assertEqual(self.attempt(f"sh {path} -a -b word one two").lines, ("2 one two [one two ]",))
 
@@ -105,6 +106,12 @@ class ScriptTest(case.BootloaderTestCase):
             expected = " ".join(f"{FOLDER}/{name}" for name in names.split())
             self.assertEqual(self.answer(f"echo {FOLDER}/{pattern}"), expected)
         self.assertEqual(self.answer(f"echo {FOLDER}/x*"), f"{FOLDER}/x*")
+
+    def test_wildcards_for_folders(self):
+        """A pattern for folders finds the files of each, also behind a folder that has none."""
+        for number, name in enumerate(("a", "b", "c", "d")):
+            self.shell(f"mkdir {FOLDER}/{name}; echo -o {FOLDER}/{name}/{'yn'[number % 2 == 0]}{number} x")
+        self.assertEqual(self.answer(f"echo {FOLDER}/*/y*"), f"{FOLDER}/b/y1 {FOLDER}/d/y3")
 
     def test_comments(self):
         """A comment ends its line and nothing more."""
@@ -218,6 +225,12 @@ class PathTest(case.BootloaderTestCase):
         self.assertEqual(self.shell("cd /walk/in; pwd; cd ..; pwd; cd /"), ["/walk/in", "/walk"])
         self.assertNotEqual(self.attempt("cd /nowhere").status, 0)
         self.assertEqual(self.answer("pwd"), "/")
+
+    def test_name_of_its_folder(self):
+        """A folder may have a folder and a file of its own name."""
+        self.shell("rm -r /same; mkdir -p /same/same; echo -o /same/same/same otter; echo -o /same/other heron")
+        self.assertEqual(self.shell("cat /same/same/same /same/other"), ["otter", "heron"])
+        self.assertEqual(self.answer("ls /same/same").strip(), "same")
 
     def test_copy_tree(self):
         """cp -r copies folders with what is in them."""

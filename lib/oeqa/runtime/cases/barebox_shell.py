@@ -23,6 +23,12 @@ class ShellTest(case.BootloaderTestCase):
         self.assertEqual(self.shell("false && echo never", status=1), [])
         self.assertEqual(self.shell("true && echo then; true"), ["then"])
 
+    def test_status_of_condition(self):
+        """A condition that is not met is no failure."""
+        for line in ("if false; then true; fi", "false; if false; then true; elif false; then true; fi"):
+            self.shell(line)
+        self.shell("while false; do true; done")
+
     def test_variables(self):
         """Variables hold what was assigned, and vanish in an empty assignment."""
         self.shell("animal=otter")
@@ -35,6 +41,16 @@ class ShellTest(case.BootloaderTestCase):
         self.shell("global otters=7")
         self.assertEqual(self.answer("echo $global.otters"), "7")
         self.assertTrue([x for x in self.shell("global") if "otters: 7" in x])
+
+    def test_several_variables(self):
+        """global and nv assign several variables at once."""
+        self.need("CMD_NV", "nv")
+        for command in ("global", "nv"):
+            self.shell(f"{command} river=wide lake=deep pond=")
+            found = self.answer(f"echo [${command}.river] [${command}.lake] [${command}.pond]")
+            self.assertEqual(found, "[wide] [deep] []", command)
+            for name in ("river", "lake", "pond"):
+                self.shell(f"{command} -r {name}")
 
     def test_if(self):
         """if, elif and else take the right branch."""
@@ -51,6 +67,12 @@ class ShellTest(case.BootloaderTestCase):
         """Quotes keep blanks and separators, and single ones dollars too."""
         self.assertEqual(self.answer('echo "a  b;c"'), "a  b;c")
         self.assertEqual(self.answer("v=x; echo \"$v\" '$v'"), "x $v")
+
+    def test_escaped(self):
+        """A blank behind a backslash parts no words."""
+        self.assertEqual(self.answer("echo a\\ \\ b  c"), "a  b c")
+        self.shell("mkdir -p /blanks; echo -o /blanks/one\\ two otter")
+        self.assertEqual(self.answer("cat '/blanks/one two'; rm /blanks/one\\ two"), "otter")
 
     def test_quotes_in_values(self):
         """Quotes in a variable's value are a part of it."""
