@@ -35,4 +35,5 @@ BAREBOX_PATCHES = " \
     file://0032-devfs-keep-the-flags-of-a-partition-that-is-no-MTD-s.patch \
     file://0033-lib-zstd-fail-where-the-data-end-too-early.patch \
     file://0034-efi-payload-bring-up-the-network-without-drivers-of-.patch \
+    file://0035-RISC-V-leave-the-other-harts-to-a-kernel-that-can-st.patch \
 "

@@ -21,6 +21,7 @@ tell release /bin/busybox uname -r
 tell machine /bin/busybox uname -m
 tell cmdline /bin/busybox cat /proc/cmdline
 tell memory /bin/busybox grep MemTotal /proc/meminfo
+tell processors /bin/busybox grep -c ^processor /proc/cpuinfo
 tell noise /bin/busybox sha256sum /noise
 tell tree /bin/busybox hexdump -ve '1/1 "%02x"' /proc/device-tree/otter/swims
 echo

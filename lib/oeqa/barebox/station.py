@@ -51,6 +51,7 @@ class Station:
 
     :param files: what its TFTP server has
     :param options: DHCP options beside the usual ones, as scapy names them
+    :param next_server: where its DHCP server sends guests for their files
     :param names: host names that its name server knows, with their addresses, or with the names that they stand for
     :param loses: tells of each frame, by its number in either direction, whether it is lost
     :param stops: the TFTP server falls silent after this block; 0 where it does not
@@ -65,6 +66,7 @@ class Station:
         self,
         files: Mapping[str, bytes] | None = None,
         options: tuple[tuple[str, Any], ...] = (),
+        next_server: str = ADDRESS,
         names: Mapping[str, str] | None = None,
         loses: Callable[[int], bool] = lambda _: False,
         stops: int = 0,
@@ -81,6 +83,7 @@ class Station:
         self.uploads: dict[str, bytes] = {}
         self.dhcp: list[dict[str, Any]] = []
         self._options = options
+        self._next_server = next_server
         self._names = dict(names or {})
         self._loses = loses
         self._stops = stops
@@ -135,7 +138,8 @@ class Station:
         if kind is None:
             return
         options = [("message-type", kind), ("server_id", ADDRESS), ("lease_time", 3600), ("subnet_mask", NETMASK)]
-        boot = BOOTP(op=2, yiaddr=LEASE, siaddr=ADDRESS, chaddr=packet[BOOTP].chaddr, xid=packet[BOOTP].xid)
+        boot = BOOTP(op=2, yiaddr=LEASE, siaddr=self._next_server, xid=packet[BOOTP].xid)
+        boot.chaddr = packet[BOOTP].chaddr
         ether = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / IP(src=ADDRESS, dst="255.255.255.255")
         yield ether / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
 

@@ -37,7 +37,8 @@ options   third=3""",
 
 
 def entry(name, text):
-    return f"title The {name}\noptions entry={name}\n{text}\n".encode()
+    """An entry; its last line does not always end."""
+    return f"title The {name}\noptions entry={name}\n{text}{'' if name.startswith('named') else chr(10)}".encode()
 
 
 @functools.cache

@@ -192,6 +192,15 @@ class Choice:
         self.shell(f"bootchooser -a 3 {A}")
         self.assertEqual((self.chooser().priorities, self.chooser().order), ({A: 0, B: 10}, [B]))
 
+    def test_good_with_the_last_attempt(self):
+        """A system that is marked good after its last attempt is not disabled as one whose attempts are used up."""
+        self.configure(disable_on_zero_attempts=1)
+        self.fresh(**{A: (20, 1), B: (10, 3)})
+        self.assertEqual(self.boot()[0], [A])
+        self.shell("bootchooser -s")
+        found = self.chooser()
+        self.assertEqual((found.attempts, found.priorities, found.order), ({A: 3, B: 3}, {A: 20, B: 10}, [A, B]))
+
     def test_power_on(self):
         """Where that is asked for, attempts start anew with the power on, and with no other reset."""
         self.configure(reset_attempts="power-on")

@@ -24,6 +24,11 @@ def files(arch):
     return {"image": image, "image.gz": gzip.compress(image), "huge": bytes(huge), "noise": noise, "initrd": INITRD}
 
 
+def cells(*numbers):
+    """Cells of a device tree."""
+    return b"".join(number.to_bytes(4, "big") for number in numbers)
+
+
 class BootCase(HandoverCase):
     files = files
 
@@ -77,8 +82,9 @@ class BootmTest(BootCase):
             self.assertEqual(handed.bootargs, " ".join(parts.values()))
 
     def test_variables(self):
-        """Kernel, initrd and device tree are those of the variables where the command names none."""
-        self.own('/dts-v1/; / { model = "by variable"; #address-cells = <2>; #size-cells = <2>; chosen { }; };')
+        """Kernel, initrd and device tree are those of the variables where the command names none; a device tree that
+        has nothing but its root is enough."""
+        self.own('/dts-v1/; / { model = "by variable"; #address-cells = <2>; #size-cells = <2>; };')
         for name, path in (("image", f"{self.folder}/image"), ("initrd", f"{self.folder}/initrd"), ("oftree", "/own")):
             self.shell(f"global.bootm.{name}={path}")
         with self.started("bootm") as handed:
@@ -132,6 +138,21 @@ class BootmTest(BootCase):
                 names = {x for x in {*want, *found} - VOLATILE if not x.startswith("$barebox")}
                 differ = {name for name in names if want.get(name) != found.get(name)}
                 self.assertEqual(differ, set(), f"{path}: shown {want}, handed over {found}")
+
+    def test_machine(self):
+        """What QEMU tells of the machine reaches the kernel, but for what is the bootloader's to tell."""
+        self.need("CMD_OF_DUMP", "of_dump")
+        qemu, own = devicetree.from_blob(self.board.device_tree()), devicetree.from_source(self.shell("of_dump"))
+        with self.started("bootm DISK/image") as handed:
+            for path in own:
+                if path == "/chosen" or path.startswith("/memory"):
+                    continue
+                # Firmware before barebox, such as OpenSBI, may have changed the rest; barebox tells PSCI's version.
+                told = dict(own[path].items() & qemu.get(path, {}).items())
+                if path == "/psci":
+                    told.pop("compatible", None)
+                found = handed.tree.get(path, {})
+                self.assertEqual({name: found.get(name) for name in told}, told, path)
 
     def test_state(self):
         """The kernel gets barebox' description of the state, with its partition, so that Linux finds it."""
@@ -204,6 +225,23 @@ class BootmTest(BootCase):
         self.shell("of_overlay /own")
         with self.started("bootm DISK/image") as handed:
             self.assertEqual(handed.tree.get("/overlaid"), {"here": bytes([0, 0, 0, 7])})
+
+    def test_overlay_references(self):
+        """What refers to nodes within an overlay, also several times in one property, still does so for the kernel."""
+        self.need("CMD_OF_OVERLAY", "of_overlay")
+        self.own(
+            """/dts-v1/; /plugin/; &{/} {
+                pond: pond { }; lake: lake { };
+                river { into = <&lake 1 &pond 2 &lake>; other = <&pond>; deep { from = <7 &lake>; }; };
+            };"""
+        )
+        self.shell("of_overlay /own")
+        with self.started("bootm DISK/image") as handed:
+            pond, lake = (handed.tree[path]["phandle"] for path in ("/pond", "/lake"))
+            self.assertEqual([node.get("phandle") for node in handed.tree.values()].count(lake), 1)
+            self.assertEqual(handed.tree["/river"]["into"], lake + cells(1) + pond + cells(2) + lake)
+            self.assertEqual(handed.tree["/river"]["other"], pond)
+            self.assertEqual(handed.tree["/river/deep"]["from"], cells(7) + lake)
 
     def test_refused(self):
         """No kernel, initrd or device tree, or a kernel larger than the memory: that is said, and nothing is booted."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""barebox boots a real Linux, which sees the memory, command line, initrd and device tree that it was given."""
+"""barebox boots a real Linux, which sees the processors, memory, command line, initrd and device tree that it has."""
 
 import functools
 import random
@@ -67,10 +67,11 @@ class BootmTest(LinuxCase):
     slow = True
 
     def test_bootm(self):
-        """bootm boots kernel and initrd; a change of the device tree is seen where there is one."""
+        """bootm boots kernel and initrd, on each processor, and a change of the device tree is seen."""
         tree = not self.attempt("of_node -c /otter; of_property -s /otter swims '<0x11223344>'").status
         self.shell(f"mkdir /boot-disk; mount /dev/{self.disk} /boot-disk; global linux.bootargs.mine='{ARGUMENTS}'")
         told = self.boot("bootm -r /boot-disk/sub/initrd /boot-disk/sub/image")
         self.check(told)
+        self.assertEqual(int(told["processors"]), self.board.machine.qemu.smp)
         if tree:
             self.assertEqual(told["tree"], "11223344")

@@ -4,7 +4,7 @@
 from oeqa.barebox import station
 from oeqa.barebox.keyboard import KeyboardCase
 from oeqa.barebox.network import PeerCase
-from oeqa.barebox.station import ARP
+from oeqa.barebox.station import ARP, DNS, Ether
 
 OWN = "10.9.0.50"
 CONSOLE_PORT = 6666
@@ -59,6 +59,15 @@ class InterfaceTest(PeerCase):
         self.shell(f"ifup -f {self.node}", seconds=60)
         self.assertEqual(len(server.dhcp), 4, "ifup -f did not configure again")
 
+    def test_down_and_up(self):
+        """An interface that was taken down has no address, and gets one anew."""
+        server = self.play()
+        self.shell(f"{self.node}.mode=dhcp; ifup {self.node}; ifdown {self.node}", seconds=60)
+        self.assertNotEqual(self.attempt(f"ping {station.ADDRESS}", seconds=60).status, 0)
+        self.shell(f"ifup {self.node}", seconds=60)
+        self.check_address(server, station.LEASE)
+        self.assertEqual(len(server.dhcp), 4)
+
     def test_disabled(self):
         """A device that is disabled gets no address."""
         server = self.play()
@@ -97,6 +106,20 @@ class HostTest(PeerCase):
         result = self.attempt("host beaver.river.test", seconds=60)
         self.assertNotEqual(result.status, 0, str(result))
         self.assertIn("unknown host", "\n".join(result.lines))
+
+    def test_strays(self):
+        """An answer to somebody else's question is not taken."""
+
+        def strays(answer):
+            if DNS in answer:
+                other = Ether(bytes(answer))
+                other[DNS].id ^= 1
+                other[DNS].an[0].rdata = "192.0.2.66"
+                yield Ether(station.with_right_sums(other))
+
+        names = {"otter.river.test": "192.0.2.9"}
+        self.serve(options=(("name_server", station.ADDRESS),), names=names, strays=strays)
+        self.assertEqual(self.answer("host otter.river.test", seconds=60), "otter.river.test is at 192.0.2.9")
 
 
 class NetConsoleTest(PeerCase, KeyboardCase):

@@ -46,9 +46,13 @@ class ServerTest(NetworkCase):
     def test_file_system(self):
         """Files are read by way of the TFTP file system, too."""
         self.need("FS_TFTP")
-        name, content = self.put("mounted", 100001)
-        self.shell(f"mkdir -p /net; mount -t tftp 10.0.2.2 /net; cp /net/{name} /copy; umount /net", seconds=60)
-        self.assertEqual(self.answer("sha256sum /copy").split()[0], self.hash(content))
+        (self.board.files.tftp() / "folder").mkdir(exist_ok=True)
+        name, content = self.put("folder/mounted", 100001)
+        self.shell("mkdir -p /net; mount -t tftp 10.0.2.2 /net")
+        for command in (f"cp /net/{name} /copy", f"cd /net; cp {name} /copy; cd /"):
+            self.shell(command, seconds=60)
+            self.assertEqual(self.answer("sha256sum /copy; rm /copy").split()[0], self.hash(content), command)
+        self.shell("umount /net")
 
     def test_hardware_address(self):
         """Each network device has the hardware address that QEMU gave it."""
@@ -75,7 +79,7 @@ class PeerTest(PeerCase):
             *(("router", "10.9.0.9"), ("name_server", "10.9.0.8"), ("domain", "river.test"), ("hostname", "otter")),
             *(("boot-file-name", b"image.fit"), ("root_disk_path", b"10.9.0.7:/root")),
         )
-        server = self.serve(options=options)
+        server = self.serve(options=options, next_server="10.9.0.7")
         expected = {
             f"{self.node}.ipaddr": station.LEASE,
             f"{self.node}.netmask": station.NETMASK,
@@ -85,10 +89,12 @@ class PeerTest(PeerCase):
             "global.dhcp.bootfile": "image.fit",
             "global.dhcp.rootpath": "10.9.0.7:/root",
             "global.hostname": "otter",
-            "global.net.server": station.ADDRESS,
+            "global.net.server": "10.9.0.7",
         }
         self.assertEqual({name: self.answer(f"echo ${name}") for name in expected}, expected)
         self.assertEqual([x["message-type"] for x in server.dhcp], [1, 3], "discover and request, once each")
+        found = server.dhcp[-1]
+        self.assertEqual((found["server_id"], found["requested_addr"]), (station.ADDRESS, station.LEASE))
 
     def test_own_server(self):
         """A server that the user named is kept, whatever DHCP tells."""
@@ -225,10 +231,19 @@ class PeerTest(PeerCase):
         self.check_download("file", content)
 
     def test_server_stops(self):
-        """A server that falls silent half-way is given up, with an error, in seconds."""
+        """A server that falls silent half-way is given up, with an error, in seconds, but not while it is slow."""
         self.need("CMD_TFTP", "tftp")
-        self.serve(files={"file": bytes(100_000)}, stops=20)
+        pause, patience = 5, 12
+
+        def slow(number):
+            if number == 30:  # some ten blocks later
+                time.sleep(pause)
+            return False
+
+        self.serve(files={"file": bytes(100_000)}, stops=20, loses=slow)
+        started = time.monotonic()
         result = self.attempt("tftp file /download", seconds=60)
+        self.assertGreater(time.monotonic() - started, pause + patience, str(result))
         self.assertNotEqual(result.status, 0, str(result))
         self.assertIn("timed out", "\n".join(result.lines))
         self.shell("true")

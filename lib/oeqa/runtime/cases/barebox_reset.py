@@ -34,6 +34,22 @@ class ResetTest(KeyboardCase):
         self.assertIn(self.answer("echo $global.system.reset"), ("unknown", "RST"))
         self.assertEqual(self.answer("echo $global.system.reset_instance"), "0")
 
+    def test_warm(self):
+        """A warm reset is refused where no handler does one."""
+        self.need("CMD_RESET", "reset")
+        if any(re.match(r"[\w-]+ +\d+ .*W", line) for line in self.shell("reset -l")):
+            self.skipTest("a handler does warm resets")
+        result = self.attempt("reset -w")
+        self.assertNotEqual(result.status, 0, str(result))
+
+    def test_clock(self):
+        """The log's clock begins with each start, however long the machine has run."""
+        self.need("CMD_DMESG", "dmesg")
+        self.shell("msleep 1500")
+        self.board.reset()
+        first = re.match(r"\[ *(\d+)us\]", self.shell("dmesg -t")[0])
+        self.assertLess(int(first[1]), 1_000_000, first[0])
+
     def test_by_qemu(self):
         """A reset from outside, in the middle of a command, ends at the prompt, too."""
         self.press('echo be""gun; sleep 60\r')

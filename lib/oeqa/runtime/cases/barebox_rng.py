@@ -68,6 +68,19 @@ class SlowSourceTest(RngCase):
             self.assertEqual(len(self.read(node, 100)), 100)
 
 
+class NoSourceTest(RngCase):
+    """QEMU hands on one byte and no more."""
+
+    variant = Variant(globals=("virtio-rng-device.max-bytes=1", "virtio-rng-device.period=3600000"))
+
+    def test_given_up(self):
+        """Where the host has no random data, a read ends with an error, and the shell goes on."""
+        for _, node in self.each("rng"):
+            result = self.attempt(f"memcpy -s /dev/{node} -d /random 0 0 100", seconds=60)
+            self.assertNotEqual(result.status, 0, str(result))
+        self.shell("true")
+
+
 class PrngTest(RngCase):
     def test_differs(self):
         """The pseudo-random numbers are no pattern, and others each time."""

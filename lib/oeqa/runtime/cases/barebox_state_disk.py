@@ -3,7 +3,7 @@
 
 import random
 
-from oeqa.barebox import case, images, tools
+from oeqa.barebox import bootchooser, case, images, tools
 from oeqa.barebox.cuts import CutCase
 from oeqa.barebox.state import HEADER, copies
 from oeqa.barebox.variant import Drive, Variant
@@ -23,8 +23,9 @@ def variable(name, offset, default=0):
     return f'{name}@{offset:x} {{ reg = <{offset} 4>; type = "uint32"; default = <{default}>; }};'
 
 
-# A state of storage type "direct", found by the UUID of its partition; as an overlay, and by itself.
-NODES = f"""
+def nodes(more=""):
+    """A state of storage type "direct", found by the UUID of its partition; ``more`` are further variables."""
+    return f"""
 partitions {{ compatible = "fixed-partitions"; {CELLS} place: state {{ partuuid = "{PARTITION}"; }}; }};
 otterstate {{
     {CELLS} compatible = "barebox,state"; magic = <{MAGIC}>; backend = <&place>; backend-type = "raw";
@@ -33,11 +34,16 @@ otterstate {{
         {CELLS} system0 {{ {CELLS} {variable("attempts", 0, DEFAULT)} {variable("priority", 4)} }};
         {variable("last_chosen", 8)} mode@c {{ reg = <12 1>; type = "uint8"; default = <3>; }};
     }};
+    system0 {{ {CELLS} {variable("remaining_attempts", 16)} {variable("priority", 20)} }};
+    {variable("last_chosen", 24)} {more}
 }};
 aliases {{ otter = "/otterstate"; }};
 """
-TREE = f"/dts-v1/; / {{ {NODES} }};"
-OVERLAY = f"/dts-v1/; /plugin/; &{{/}} {{ {NODES} }};"
+
+
+# As a device tree by itself, and as an overlay.
+TREES = {"tree": f"/dts-v1/; / {{ {nodes()} }};", "overlay": f"/dts-v1/; /plugin/; &{{/}} {{ {nodes()} }};"}
+GROWN = {name: source.replace(nodes(), nodes(variable("later", 28, 7))) for name, source in TREES.items()}
 
 
 class DiskCase(case.BootloaderTestCase):
@@ -49,9 +55,14 @@ class DiskCase(case.BootloaderTestCase):
         super().setUp()
         share = self.devices("9p")[0]
         self.folder = self.board.node(share)
-        for name, source in (("tree", TREE), ("overlay", OVERLAY)):
-            tools.run("dtc", ["-q", "-@", "-o", self.board.files.share(share) / name, "-"], source.encode())
+        self.share = self.board.files.share(share)
+        self.describe(TREES)
         self.value = random.randrange(1000, 1 << 31)
+
+    def describe(self, trees):
+        """Have this description of the state from the next start on."""
+        for name, source in trees.items():
+            tools.run("dtc", ["-q", "-@", "-o", self.share / name, "-"], source.encode())
 
     def load(self):
         """Have the state, after a start, by an overlay of barebox' device tree; where it has none (EFI), by a tree."""
@@ -112,6 +123,27 @@ class StateTest(DiskCase):
             self.assertNotEqual(result.status, 0, str(result))
             self.assertEqual(self.answer("echo $otter.bootstate.mode"), "255", f"after {value}")
 
+    def test_grown(self):
+        """Under a description with a further variable, the others keep their values, and the new one is saved, too."""
+        self.set(self.value)
+        self.board.cut()
+        self.addCleanup(self.board.discard)
+        self.describe(GROWN)
+        self.assertEqual(self.get(), self.value)
+        self.assertEqual(self.answer("echo $otter.later; state -s otter"), "7")
+        found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little")).values()
+        self.assertEqual([data[28:] for data in found], COPIES * [(7).to_bytes(4, "little")])
+
+    def test_boot_chooser(self):
+        """The boot chooser finds its counters in the state itself, where no part of it is named."""
+        self.need("CMD_BOOTCHOOSER", "bootchooser")
+        self.load()
+        self.addCleanup(self.board.discard)
+        self.shell("global.bootchooser.state_prefix=otter; global.bootchooser.targets=system0")
+        self.shell("otter.system0.priority=20; otter.system0.remaining_attempts=3")
+        found = bootchooser.parse(self.shell("bootchooser -i"))
+        self.assertEqual((found.attempts, found.priorities), ({"system0": 3}, {"system0": 20}))
+
 
 class RedundancyTest(DiskCase):
     def test_copies(self):
@@ -129,6 +161,16 @@ class RedundancyTest(DiskCase):
             self.damage([place for number, place in enumerate(sorted(self.copies())) if number != kept])
             self.assertEqual(self.get(), self.value + kept, f"copy {kept} alone")
             self.assertEqual(list(self.copies().values()), [self.value + kept] * COPIES, f"from copy {kept}")
+
+    def test_damaged_while_running(self):
+        """A copy that is damaged after the start is made again from the others by state -l."""
+        self.set(self.value)
+        place = min(self.copies())
+        node = self.board.node(self.variant.drives[0])
+        self.shell(f"memset -d /dev/{node} {place + HEADER} 0xff 4; {FIRST}=1; state -l otter", seconds=60)
+        self.assertEqual(self.get(), self.value)
+        self.shell("state -s otter")
+        self.assertEqual(list(self.copies().values()), [self.value] * COPIES)
 
     def test_none_is_left(self):
         """Where all copies are damaged, that is said, the defaults are used, and the state can be saved again."""

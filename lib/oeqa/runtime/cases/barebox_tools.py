@@ -147,13 +147,20 @@ class AutomountTest(BlockCase):
     def test_mounted_by_look(self):
         """A file system is mounted by the first look at its folder, and not before."""
         _, node = self.drive()
-        self.addCleanup(self.board.discard)
+        self.addCleanup(self.attempt, "umount /auto; automount -r /auto")
         self.shell(f"automount -d /auto 'echo looked; mount {node} /auto'")
         self.assertIn("/auto", "\n".join(self.shell("automount -l")))
         self.assertNotIn("/auto", "\n".join(self.shell("mount")))
         lines = self.shell("sha256sum /auto/otter; sha256sum /auto/otter", seconds=60)
         self.assertEqual([line.split()[0] for line in lines], ["looked", *[self.hash(CONTENT)] * 2])
         self.assertIn("/auto", "\n".join(self.shell("mount")))
+
+    def test_mounted_by_list(self):
+        """The list of the folder is such a look."""
+        _, node = self.drive()
+        self.addCleanup(self.attempt, "umount /list; automount -r /list")
+        self.shell(f"automount -d /list 'mount {node} /list'")
+        self.assertEqual([x.strip() for x in self.shell("ls /list", seconds=60)], ["otter"])
 
     def test_removed(self):
         """A folder that is no longer mounted by a look stays as it is."""

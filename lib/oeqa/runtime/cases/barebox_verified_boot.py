@@ -62,7 +62,7 @@ class HashTest(HandoverCase):
 
     def boots(self, image, mode):
         self.shell(f"global.bootm.verify={mode}")
-        with self.started(f"bootm DISK/{image}") as handed:
+        with self.started(f"bootm {image if image.startswith('/') else f'DISK/{image}'}") as handed:
             self.check_kernel(handed)
             self.check_initrd(handed, INITRD)
 
@@ -79,6 +79,14 @@ class HashTest(HandoverCase):
     def test_whole(self):
         """An image whose digests are right is booted, with its own kernel and initrd."""
         self.boots("good", "hash")
+
+    def test_replaced(self):
+        """An image is read anew, and its digests are looked at, each time that it is booted."""
+        self.shell(f"global.bootm.verify=hash; cp {self.folder}/good /fit; bootm -d /fit", seconds=60)
+        self.shell(f"cp {self.folder}/kernel-bit /fit", seconds=60)
+        self.refused("bootm /fit", "kernel-1/hash-1: hash BAD")
+        self.shell(f"cp {self.folder}/good /fit", seconds=60)
+        self.boots("/fit", "hash")
 
     def test_changed(self):
         """One bit changed in the kernel, or the last one of the initrd: refused, and what is wrong is named."""
