@@ -37,6 +37,12 @@ def with_right_sums(packet: Any) -> bytes:
     return bytes(copy)
 
 
+def with_payload(packet: Any, payload: bytes) -> bytes:
+    """A frame with another UDP payload, from and to the same."""
+    addresses = packet[IP].src, packet[UDP].sport, packet[IP].dst, packet[UDP].dport
+    return datagram(packet.dst, addresses[:2], addresses[2:], payload)
+
+
 def datagram(mac: str, source: tuple[str, int], target: tuple[str, int], payload: bytes) -> bytes:
     """A frame with an UDP datagram from an address and port to another, for the device with the address ``mac``."""
     ip = IP(src=source[0], dst=target[0]) / UDP(sport=source[1], dport=target[1])

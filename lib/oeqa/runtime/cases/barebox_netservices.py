@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What barebox does over the network beside loading files: interfaces by configuration, host names, its own console."""
 
-from oeqa.barebox import station
+import random
+
+from oeqa.barebox import images, nfs, station
 from oeqa.barebox.keyboard import KeyboardCase
 from oeqa.barebox.network import PeerCase
-from oeqa.barebox.station import ARP, DNS, Ether
+from oeqa.barebox.station import ARP, DNS, UDP, Ether
 
 OWN = "10.9.0.50"
 CONSOLE_PORT = 6666
@@ -120,6 +122,78 @@ class HostTest(PeerCase):
         names = {"otter.river.test": "192.0.2.9"}
         self.serve(options=(("name_server", station.ADDRESS),), names=names, strays=strays)
         self.assertEqual(self.answer("host otter.river.test", seconds=60), "otter.river.test is at 192.0.2.9")
+
+
+class NfsTest(PeerCase):
+    """A share by NFS."""
+
+    needs = ("FS_NFS", "CMD_MOUNT")
+    files = {f"size{n}": random.randbytes(n) for n in (0, 1, 1023, 1024, 1025, 2048, 30_001)}
+    tree = {
+        **files,
+        **{f"many/entry{n:03}": b"%d" % n for n in range(90)},
+        **{"sub/deep/otter": b"swims\n", "sub/link": images.Link("deep/otter"), "sub/up": images.Link("../size1025")},
+    }
+
+    def mount(self, **behaviour):
+        """The share, mounted."""
+        server = self.serve(services=nfs.Export("/export", self.tree).services, **behaviour)
+        self.addCleanup(self.attempt, "umount /nfs", seconds=60)
+        self.shell(f"mkdir -p /nfs; mount -t nfs {station.ADDRESS}:/export /nfs", seconds=60)
+        return server
+
+    def check_files(self):
+        for name, content in self.files.items():
+            found = self.answer(f"sha256sum /nfs/{name}", seconds=90).split()[0]
+            self.assertEqual(found, self.hash(content), name)
+
+    def test_files(self):
+        """Files of every size are read whole, in folders and by way of links, and folders are listed to their end."""
+        self.mount()
+        self.check_files()
+        self.assertEqual(self.shell("cat /nfs/sub/deep/otter /nfs/sub/link"), ["swims", "swims"])
+        self.assertEqual(self.answer("sha256sum /nfs/sub/up").split()[0], self.hash(self.files["size1025"]))
+        listed = " ".join(self.shell("ls /nfs/many", seconds=60)).split()
+        self.assertEqual(sorted(listed), [f"entry{n:03}" for n in range(90)])
+
+    def test_missing(self):
+        """What the server does not have is not found."""
+        self.mount()
+        for name in ("nothing", "sub/nothing", "size1/nothing"):
+            self.assertNotEqual(self.attempt(f"cat /nfs/{name}").status, 0, name)
+
+    def test_places(self):
+        """A file is read from any place on."""
+        self.mount()
+        content = self.files["size30001"]
+        for start, size in ((0, 10), (1000, 100), (1024, 1024), (29_990, 11), (random.randrange(20_000), 5000)):
+            self.shell(f"memcpy -s /nfs/size30001 -d /part {start} 0 {size}", seconds=60)
+            found = self.answer("sha256sum /part; rm /part").split()[0]
+            self.assertEqual(found, self.hash(content[start : start + size]), f"{size} bytes from {start}")
+
+    def test_lossy(self):
+        """Where calls and replies are lost, files are whole all the same."""
+        lost = set(random.sample(range(20, 120), 8))
+        self.mount(loses=lambda number: number in lost)
+        self.check_files()
+
+    def test_late_replies(self):
+        """The reply to an earlier call, which comes late, is not taken for this one's."""
+
+        def strays(answer):
+            if UDP in answer and answer[UDP].sport == nfs.PORTS[nfs.NFS]:
+                reply = bytes(answer[UDP].payload)
+                earlier = (int.from_bytes(reply[:4], "big") - 1).to_bytes(4, "big") + reply[4:-1] + b"x"
+                yield station.with_payload(answer, earlier)
+
+        self.mount(strays=strays)
+        self.check_files()
+
+    def test_refused(self):
+        """What is not exported cannot be mounted, and the shell goes on."""
+        self.serve(services=nfs.Export("/export", self.tree).services)
+        result = self.attempt(f"mkdir -p /other; mount -t nfs {station.ADDRESS}:/other /other", seconds=60)
+        self.assertNotEqual(result.status, 0, str(result))
 
 
 class NetConsoleTest(PeerCase, KeyboardCase):
