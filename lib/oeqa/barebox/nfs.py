@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A server of files by NFS 3 over UDP, read-only: RFC 1813, with ONC RPC (5531), XDR (4506) and a port mapper (1833)."""
+"""A read-only server of files by NFS 3 over UDP: RFC 1813, with ONC RPC (5531), XDR (4506), a port mapper (1833)."""
 
 from __future__ import annotations
 

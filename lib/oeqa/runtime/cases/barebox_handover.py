@@ -6,9 +6,11 @@ import functools
 import gzip
 import random
 import re
+import time
 
 from oeqa.barebox import devicetree, payload, tools
 from oeqa.barebox.handover import HandoverCase, kernel
+from oeqa.barebox.ram import RamCase
 
 MIB = 1 << 20
 INITRD = random.randbytes(MIB + 1234)
@@ -31,6 +33,12 @@ def cells(*numbers):
 
 class BootCase(HandoverCase):
     files = files
+
+    def own(self, source):
+        """Have a device tree as the guest's file /own."""
+        share = self.devices("9p")[0]
+        tools.run("dtc", ["-q", "-o", self.board.files.share(share) / "own", "-"], source.encode())
+        self.shell(f"cp {self.board.node(share)}/own /own")
 
 
 class BootmTest(BootCase):
@@ -212,12 +220,6 @@ class BootmTest(BootCase):
             self.assertTrue(handed.tree["/chosen"]["barebox-version"].startswith(b"barebox-"))
             self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
 
-    def own(self, source):
-        """Have a device tree as the guest's file /own."""
-        share = self.devices("9p")[0]
-        tools.run("dtc", ["-q", "-o", self.board.files.share(share) / "own", "-"], source.encode())
-        self.shell(f"cp {self.board.node(share)}/own /own")
-
     def test_overlay(self):
         """An overlay is applied to what the kernel gets."""
         self.need("CMD_OF_OVERLAY", "of_overlay")
@@ -256,6 +258,51 @@ class BootmTest(BootCase):
         self.shell(f"bootm -d -r {self.folder}/initrd {self.folder}/image")
         with self.started("bootm -r DISK/initrd DISK/image") as handed:
             self.check_initrd(handed, INITRD)
+
+
+class SecondStageTest(BootCase, RamCase):
+    """barebox starts itself, as a kernel."""
+
+    def own_start(self, options=""):
+        """Start this firmware from the prompt; the commands that follow are its."""
+        share = self.devices("9p")[0]
+        content = self.board.firmware.image.read_bytes()
+        (self.board.files.share(share) / "barebox").write_bytes(content)
+        self.addCleanup(self.board.discard)
+        self.board.shell().send(f"bootm {options} {self.board.node(share)}/barebox")
+        boot = self.board.shell().boot(time.monotonic(), 90)
+        self.assertEqual(boot.version, self.board.boots[-1].version)
+
+    def check_banks(self, banks):
+        self.assertEqual([bank[:2] for bank in self.banks()], [bank[:2] for bank in banks])
+
+    def test_start(self):
+        """It finds its memory, its disks, and what it is told on the command line."""
+        banks = self.banks()
+        self.shell("global linux.bootargs.base=otter=swims")
+        self.own_start()
+        self.check_banks(banks)
+        self.need("CMD_OF_DUMP", "of_dump")
+        self.assertIn('bootargs = "otter=swims";', "\n".join(self.shell("of_dump /chosen")))
+        self.shell(f"mkdir /again; mount /dev/{self.disk} /again")
+        expected = self.hash(kernel(self.board.machine.arch))
+        self.assertEqual(self.answer("sha256sum /again/image", seconds=60).split()[0], expected)
+
+    def test_sizes_of_one_cell(self):
+        """It finds its memory also where the device tree tells of sizes by one cell."""
+        banks = self.banks()
+        source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], self.board.device_tree())
+        source = source.replace("#size-cells = <0x02>", "#size-cells = <0x01>", 1)
+        source = re.sub(r"(?m)^\t\treg = <(.*)>;$", lambda found: f"\t\treg = <{shorter(found[1])}>;", source)
+        self.own(source)
+        self.own_start("-o /own")
+        self.check_banks(banks)
+
+
+def shorter(cells):
+    """Places and sizes of two cells each, in a device tree's source, with sizes of one cell."""
+    words = cells.split()
+    return " ".join(word for number, word in enumerate(words) if number % 4 != 2)
 
 
 class LargeMemoryTest(BootCase):
