@@ -53,7 +53,7 @@ class Station:
     """Answers frames; an instance is what a Peer takes.
 
     What the guest sent is kept: ``frames`` as scapy's packets, ``requests`` the names of files that it wanted,
-    ``uploads`` the files that it sent, ``dhcp`` the options of its DHCP messages.
+    ``uploads`` the files that it sent to their end, ``dhcp`` the options of its DHCP messages.
 
     :param files: what its TFTP server has
     :param options: DHCP options beside the usual ones, as scapy names them
@@ -168,7 +168,8 @@ class Station:
             yield from transfer.after(head, data[TFTP_ACK].block)
         elif TFTP_DATA in data and transfer and transfer.writes:
             answer = head / transfer.take(data[TFTP_DATA])
-            self.uploads[transfer.name] = transfer.received  # before the guest reads the answer
+            if transfer.ended:
+                self.uploads[transfer.name] = transfer.received  # before the guest reads the answer
             yield answer
 
     def _opened(self, data: Any, port: int) -> Any:

@@ -30,6 +30,7 @@ class Transfer:
     def __init__(self, name: str, request: Any, content: bytes | None, limits: Mapping[bytes, int], stops: int) -> None:
         self.name = name
         self.received = b""
+        self.ended = False
         self.writes = content is None
         self._content = content or b""
         self._stops = stops
@@ -67,10 +68,11 @@ class Transfer:
             plain = bytes(frame)[: -len(body)] if len(body) == self._size else b""
 
     def take(self, data: Any) -> Any:
-        """Take a block of an upload, where it is the next one, and acknowledge it."""
+        """Take a block of an upload, where it is the next one, and acknowledge it; a shorter one is its end."""
         if data.block == (self._acknowledged + 1) & 0xFFFF:
             self._acknowledged += 1
             self.received += bytes(data.payload)
+            self.ended = len(bytes(data.payload)) < self._size
         return TFTP() / TFTP_ACK(block=data.block)
 
     def _body(self, number: int) -> bytes:

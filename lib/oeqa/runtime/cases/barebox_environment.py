@@ -44,8 +44,10 @@ class StoredTest(case.BootloaderTestCase):
         values = {"blank": "a  b", "equals": "a=b=c", "quote": 'say "otter"', "long": self.word * 30}
         for name, value in values.items():
             self.shell(f"nv v.{name}='{value}'")
-        self.shell(f"nv gone=1; nv unsaved=before; saveenv; nv -r gone; saveenv; nv unsaved={self.word}")
+        self.shell(f"nv gone=1; nv unsaved=before; nv shrunk={self.word * 2}; saveenv")
+        self.shell(f"nv -r gone; nv shrunk=x; saveenv; nv unsaved={self.word}")
         self.board.cut()
+        self.assertEqual(self.answer("echo $nv.shrunk $global.shrunk"), "x x")
         for name, value in values.items():
             self.assertEqual(self.answer(f"cat /env/nv/v.{name}"), value, name)
         self.assertEqual(self.answer("echo [$nv.gone] $nv.unsaved $global.unsaved"), "[] before before")

@@ -211,9 +211,10 @@ class PeerTest(PeerCase):
         content = random.randbytes(50_000)
         server = self.serve(files={"source": content})
         self.shell("tftp source /source", seconds=60)
-        for size in (1, 511, 512, 513, 1024, 1432, 2000, len(content)):
+        for size in (1, 511, 512, 513, 1024, 1432, 2000, 2864, len(content)):
             self.shell(f"rm -f /up; memcpy -s /source -d /up 0 0 {size}")
             self.shell(f"tftp -p /up up{size}", seconds=60)
+            self.assertIn(f"up{size}", server.uploads, "the last block, which is shorter, is missing")
             self.assertEqual(self.hash(server.uploads[f"up{size}"]), self.hash(content[:size]), f"{size} bytes")
 
     def test_damaged_frames(self):

@@ -89,6 +89,14 @@ class PrngTest(RngCase):
         self.check(first)
         self.check(second)
 
+    def test_amounts(self):
+        """Amounts of a few bytes are random up to their last byte."""
+        for size in (1, 2, 3, 5, 7):
+            found = [self.read("prng", size) for _ in range(10)]
+            self.assertEqual({len(data) for data in found}, {size})
+            constant = [place for place, column in enumerate(zip(*found)) if len(set(column)) == 1]
+            self.assertEqual(constant, [], f"bytes of {size} that never change")
+
     def test_seeded(self):
         """Each start has pseudo-random numbers of its own."""
         first = self.read("prng", 64)

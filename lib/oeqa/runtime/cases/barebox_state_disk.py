@@ -3,7 +3,7 @@
 
 import random
 
-from oeqa.barebox import bootchooser, case, images, tools
+from oeqa.barebox import bootchooser, case, devicetree, images, tools
 from oeqa.barebox.cuts import CutCase
 from oeqa.barebox.state import HEADER, copies
 from oeqa.barebox.variant import Drive, Variant
@@ -35,7 +35,11 @@ otterstate {{
         {variable("last_chosen", 8)} mode@c {{ reg = <12 1>; type = "uint8"; default = <3>; }};
     }};
     system0 {{ {CELLS} {variable("remaining_attempts", 16)} {variable("priority", 20)} }};
-    {variable("last_chosen", 24)} {more}
+    {variable("last_chosen", 24)}
+    ethernet@1c {{ reg = <28 6>; type = "mac"; default = [02 00 00 00 00 05]; }};
+    name@24 {{ reg = <36 16>; type = "string"; default = "otter"; }};
+    colour@34 {{ reg = <52 4>; type = "enum32"; names = "red", "green", "blue"; default = <1>; }};
+    {more}
 }};
 aliases {{ otter = "/otterstate"; }};
 """
@@ -43,7 +47,7 @@ aliases {{ otter = "/otterstate"; }};
 
 # As a device tree by itself, and as an overlay.
 TREES = {"tree": f"/dts-v1/; / {{ {nodes()} }};", "overlay": f"/dts-v1/; /plugin/; &{{/}} {{ {nodes()} }};"}
-GROWN = {name: source.replace(nodes(), nodes(variable("later", 28, 7))) for name, source in TREES.items()}
+GROWN = {name: source.replace(nodes(), nodes(variable("later", 56, 7))) for name, source in TREES.items()}
 
 
 class DiskCase(case.BootloaderTestCase):
@@ -132,7 +136,37 @@ class StateTest(DiskCase):
         self.assertEqual(self.get(), self.value)
         self.assertEqual(self.answer("echo $otter.later; state -s otter"), "7")
         found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little")).values()
-        self.assertEqual([data[28:] for data in found], COPIES * [(7).to_bytes(4, "little")])
+        self.assertEqual([data[56:] for data in found], COPIES * [(7).to_bytes(4, "little")])
+
+    def test_types(self):
+        """A change of a variable of any type is saved, as its type has it, and what its type cannot have is refused."""
+        self.load()
+        ethernet, name = random.randbytes(6), f"heron{random.randrange(1000)}"
+        ethernet = bytes([ethernet[0] & 0xFC, *ethernet[1:]])  # of one host, and not of the test's own making
+        for variable, value, place, expected in (
+            ("ethernet", ethernet.hex(":"), 28, ethernet),
+            ("name", name, 36, name.encode().ljust(16, b"\0")),
+            ("colour", "blue", 52, bytes([2, 0, 0, 0])),
+        ):
+            self.shell(f"otter.{variable}={value}; state -s otter")
+            found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little")).values()
+            self.assertEqual([data[place : place + len(expected)] for data in found], COPIES * [expected], variable)
+            self.assertEqual(self.answer(f"echo $otter.{variable}"), value)
+        for variable, value in (("ethernet", "heron"), ("name", 30 * "x"), ("colour", "loud")):
+            before = self.answer(f"echo $otter.{variable}")
+            result = self.attempt(f"otter.{variable}={value}")
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertEqual(self.answer(f"echo $otter.{variable}"), before)
+
+    def test_described(self):
+        """Linux is told of each variable, with its place, type and default."""
+        self.load()
+        self.need("CMD_OF_DUMP", "of_dump")
+        told = devicetree.from_source(self.shell("of_dump -F"))
+        for path, node in devicetree.from_blob((self.share / "tree").read_bytes()).items():
+            if path.startswith("/otterstate/") and "type" in node:
+                wanted = {name: value for name, value in node.items() if name != "default" or any(value)}  # 0 is one
+                self.assertEqual({name: told.get(path, {}).get(name) for name in wanted}, wanted, path)
 
     def test_boot_chooser(self):
         """The boot chooser finds its counters in the state itself, where no part of it is named."""
