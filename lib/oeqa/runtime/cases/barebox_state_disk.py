@@ -196,6 +196,19 @@ class RedundancyTest(DiskCase):
             self.assertEqual(self.get(), self.value + kept, f"copy {kept} alone")
             self.assertEqual(list(self.copies().values()), [self.value + kept] * COPIES, f"from copy {kept}")
 
+    def test_save_that_was_cut_off(self):
+        """Where a save reached the first copy alone, its value counts, and the other copies get it."""
+        self.set(self.value)
+        old = self.path().read_bytes()
+        self.set(self.value + 1)
+        self.board.cut()
+        content = bytearray(self.path().read_bytes())
+        for place in sorted(self.copies())[1:]:
+            content[place : place + STRIDE] = old[place : place + STRIDE]
+        self.path().write_bytes(content)
+        self.assertEqual(self.get(), self.value + 1)
+        self.assertEqual(list(self.copies().values()), [self.value + 1] * COPIES)
+
     def test_damaged_while_running(self):
         """A copy that is damaged after the start is made again from the others by state -l."""
         self.set(self.value)
