@@ -7,6 +7,8 @@ from oeqa.barebox import ram
 from oeqa.barebox.ram import MIB, RamCase
 from oeqa.barebox.variant import Variant
 
+PIECE = 2 * MIB
+
 
 class MappingTest(RamCase):
     """How pages are mapped, by what the processor itself says to the address (mmuinfo)."""
@@ -109,6 +111,27 @@ class SmallTest(RamCase):
         self.shell("rm /load")
         self.assertIn("No space left on device", "\n".join(result.lines))
         self.assertGreater(ram.malloc(self)[1], free * 0.9)
+
+
+    def test_joined(self):
+        """Memory that was freed piece by piece, in either order, is one piece again."""
+        self.need("CMD_TRUNCATE", "truncate")
+        self.need("CMD_OFTREE", "oftree")
+        share = self.devices("9p")[0]
+        self.board.reset()  # what other cases left lies in the middle
+        free = ram.malloc(self)[1]
+        pieces = [str(number) for number in range(free // PIECE - 1)]
+        names = " ".join(pieces)
+        self.shell(f"for i in {names}; do echo -o /piece$i x; rm /piece$i; done")  # it remembers the names
+        large = self.board.files.share(share) / "large"
+        with large.open("wb") as stream:
+            stream.truncate(free // 3)
+        self.addCleanup(large.unlink)
+        for order in (pieces, pieces[::-1]):
+            self.shell(f"for i in {names}; do truncate -s {PIECE} /piece$i; done", seconds=60)
+            self.shell(f"for i in {' '.join(order)}; do rm /piece$i; done", seconds=60)
+            lines = self.attempt(f"oftree -l {self.board.node(share)}/large", seconds=60).lines  # reads all of it
+            self.assertIn("is not a flat device tree", "\n".join(lines))
 
 
 class LargeTest(RamCase):
