@@ -56,10 +56,11 @@ class FatWriteTest(FilesCase):
     def test_closed_is_kept(self):
         """What was closed is on the disk when the power fails, and what was removed is not, without umount."""
         folder = self.mount()
-        self.shell(f"cp {folder}/size70001 {folder}/closed; echo -o {folder}/size513 shorter; rm {folder}/size4097")
+        self.shell(f"echo -o {folder}/gone x; cp {folder}/size70001 {folder}/closed; echo -o {folder}/size513 shorter")
+        self.shell(f"rm {folder}/gone")
         self.board.cut()
         with self.assertRaisesRegex(AssertionError, "finds no file"):
-            images.from_fat(self.path(), "size4097")
+            images.from_fat(self.path(), "gone")
         self.assertEqual(images.check_fat(self.path()), "", "fsck.fat")
         for name, content in {"closed": TREE["size70001"], "size513": b"shorter\n"}.items():
             self.assertEqual(self.hash(images.from_fat(self.path(), name)), self.hash(content), name)
