@@ -112,7 +112,6 @@ class SmallTest(RamCase):
         self.assertIn("No space left on device", "\n".join(result.lines))
         self.assertGreater(ram.malloc(self)[1], free * 0.9)
 
-
     def test_joined(self):
         """Memory that was freed piece by piece, in either order, is one piece again."""
         self.need("CMD_TRUNCATE", "truncate")

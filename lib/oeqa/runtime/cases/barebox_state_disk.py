@@ -210,11 +210,13 @@ class RedundancyTest(DiskCase):
         self.assertEqual(list(self.copies().values()), [self.value + 1] * COPIES)
 
     def test_damaged_while_running(self):
-        """A copy that is damaged after the start is made again from the others by state -l."""
+        """Copies that are damaged after the start, in their value or in their header, are made again by state -l."""
         self.set(self.value)
-        place = min(self.copies())
+        first, second, _ = sorted(self.copies())
         node = self.board.node(self.variant.drives[0])
-        self.shell(f"memset -d /dev/{node} {place + HEADER} 0xff 4; {FIRST}=1; state -l otter", seconds=60)
+        for place, size in ((first + HEADER, 4), (second // STRIDE * STRIDE, 64)):
+            self.shell(f"memset -d /dev/{node} {place} 0xff {size}")
+        self.shell(f"{FIRST}=1; state -l otter", seconds=60)
         self.assertEqual(self.get(), self.value)
         self.shell("state -s otter")
         self.assertEqual(list(self.copies().values()), [self.value] * COPIES)
