@@ -141,6 +141,7 @@ class StateTest(DiskCase):
     def test_types(self):
         """A change of a variable of any type is saved, as its type has it, and what its type cannot have is refused."""
         self.load()
+        self.shell("state -s otter")  # so that the change alone is what there is to be saved
         ethernet, name = random.randbytes(6), f"heron{random.randrange(1000)}"
         ethernet = bytes([ethernet[0] & 0xFC, *ethernet[1:]])  # of one host, and not of the test's own making
         for variable, value, place, expected in (
