@@ -143,7 +143,7 @@ class StateTest(DiskCase):
         self.load()
         self.shell("state -s otter")  # so that the change alone is what there is to be saved
         ethernet, name = random.randbytes(6), f"heron{random.randrange(1000)}"
-        ethernet = bytes([ethernet[0] & 0xFC, *ethernet[1:]])  # of one host, and not of the test's own making
+        ethernet = bytes([ethernet[0] & 0xFC, *ethernet[1:]])  # a unicast one
         for variable, value, place, expected in (
             ("ethernet", ethernet.hex(":"), 28, ethernet),
             ("name", name, 36, name.encode().ljust(16, b"\0")),
