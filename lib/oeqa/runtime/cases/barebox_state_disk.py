@@ -213,6 +213,7 @@ class RedundancyTest(DiskCase):
     def test_damaged_while_running(self):
         """Copies that are damaged after the start, in their value or their length, are made again by state -l."""
         self.set(self.value)
+        self.shell("state -l otter")
         first, second, _ = sorted(self.copies())
         node = self.board.node(self.variant.drives[0])
         for place in (first + HEADER, second - 4):  # before each copy stands its length
