@@ -60,7 +60,8 @@ class Station:
     :param next_server: where its DHCP server sends guests for their files
     :param names: host names that its name server knows, with their addresses, or with the names that they stand for
     :param loses: tells of each frame, by its number in either direction, whether it is lost
-    :param stops: the TFTP server falls silent after this block; 0 where it does not
+    :param stops: the TFTP server gives up after this block; 0 where it does not
+    :param reason: an error that it tells then; it falls silent where there is none
     :param block: the TFTP server's largest block, in bytes
     :param window: how many blocks the TFTP server sends before it waits, where the guest asks for so many
     :param strays: frames of somebody else's that come before an answer, made from it
@@ -76,6 +77,7 @@ class Station:
         names: Mapping[str, str] | None = None,
         loses: Callable[[int], bool] = lambda _: False,
         stops: int = 0,
+        reason: bytes = b"",
         block: int = 1468,
         window: int = 1,
         strays: Callable[[Any], Iterable[Any]] = lambda _: (),
@@ -92,7 +94,7 @@ class Station:
         self._next_server = next_server
         self._names = dict(names or {})
         self._loses = loses
-        self._stops = stops
+        self._stops, self._reason = stops, reason
         self._limits = {b"blksize": block, b"windowsize": window}
         self._strays = strays
         self._services = dict(services or {})
@@ -180,5 +182,6 @@ class Station:
             self.requests.append(name)
             if name not in self.files:
                 return TFTP() / TFTP_ERROR(errorcode=NOT_FOUND, errormsg=b"no such file")
-        self._transfers[port] = Transfer(name, data, None if writes else self.files[name], self._limits, self._stops)
+        content = None if writes else self.files[name]
+        self._transfers[port] = Transfer(name, data, content, self._limits, self._stops, self._reason)
         return self._transfers[port].opened()

@@ -8,7 +8,7 @@ from typing import Any
 
 try:
     from scapy.layers.inet import UDP
-    from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_OACK, TFTP_Option, TFTP_Options
+    from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_DATA, TFTP_ERROR, TFTP_OACK, TFTP_Option, TFTP_Options
     from scapy.packet import Raw
 except ImportError:
     TFTP = None
@@ -24,16 +24,26 @@ class Transfer:
     :param request: the read or write request
     :param content: what the file has; None for a write request
     :param limits: the server's largest block size and window
-    :param stops: the server falls silent after this block; 0 where it does not
+    :param stops: the server gives up after this block; 0 where it does not
+    :param reason: an error that it tells then; it falls silent where there is none
     """
 
-    def __init__(self, name: str, request: Any, content: bytes | None, limits: Mapping[bytes, int], stops: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        request: Any,
+        content: bytes | None,
+        limits: Mapping[bytes, int],
+        stops: int = 0,
+        reason: bytes = b"",
+    ) -> None:
         self.name = name
         self.received = b""
         self.ended = False
         self.writes = content is None
         self._content = content or b""
         self._stops = stops
+        self._reason = reason
         self._acknowledged = 0
         asked = {x.oname: int(x.value) for x in request[TFTP_Options].options} if TFTP_Options in request else {}
         self._agreed = {name: min(asked[name], limit) for name, limit in limits.items() if name in asked and limit > 1}
@@ -56,7 +66,11 @@ class Transfer:
         self._acknowledged += step
         plain = b""
         for number in range(self._acknowledged + 1, self._acknowledged + self._window + 1):
-            if (number - 1) * self._size > len(self._content) or (self._stops and number > self._stops):
+            if (number - 1) * self._size > len(self._content):
+                return
+            if self._stops and number > self._stops:
+                if self._reason:
+                    yield head / TFTP() / TFTP_ERROR(errorcode=0, errormsg=self._reason)
                 return
             body = self._body(number)
             if plain and len(body) == self._size:  # its headers are those of the block before, without a sum

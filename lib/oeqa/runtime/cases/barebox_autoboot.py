@@ -66,6 +66,15 @@ class AutobootTest(AutobootCase):
         self.prompt()
 
 
+    def test_ctrl_c(self):
+        """Where Ctrl-C alone stops the countdown, no other key does, and Ctrl-C does."""
+        self.start(autoboot_abort_key="ctrl-c", autoboot_timeout=20)
+        self.press("y")
+        self.see(" 18")
+        self.press(CTRL_C)
+        self.assertNotIn(TARGET, self.prompt())
+
+
 class SlowAutobootTest(AutobootCase):
     slow = True
 
@@ -99,7 +108,7 @@ class BootTargetTest(KeyboardCase):
             self.script(name, f"echo this is {name}")
         found = re.findall(r"this is (\w+)", "\n".join(self.attempt("boot one three two", 60).lines))
         self.assertEqual(found, ["one", "three", "two"])
-        self.shell("global boot.default='two one'")
+        self.shell("global boot.default='two   one'")
         found = re.findall(r"this is (\w+)", "\n".join(self.attempt("boot", 60).lines))
         self.assertEqual(found, ["two", "one"])
 

@@ -116,6 +116,11 @@ class BlspecTest(HandoverCase):
         with self.started("boot bootchooser") as handed:
             self.assertEqual(set(handed.bootargs.split()), {"bootchooser.active=otter", "entry=b-old"})
 
+    def test_dry(self):
+        """A dry run of an entry boots nothing."""
+        self.shell(f"boot -d {self.folder}/loader/entries/full.conf", seconds=60)
+        self.shell("true")
+
     def test_override(self):
         """Parts of an entry can be replaced, and initrds be put behind one another."""
         self.need("BOOT_OVERRIDE")

@@ -66,6 +66,8 @@ class EditTest(KeyboardCase):
         self.press(f"echo /tab/be{TAB}{TAB}{TAB}")
         self.assertLessEqual({"/tab/bear", "/tab/beaver"}, set(self.prompt().split()))
         self.check("ver", "/tab/beaver")
+        self.shell("echo -o '/tab/two words' both")
+        self.check(f"cat /tab/tw{TAB}", "both")
 
     def test_interrupted_line(self):
         """Ctrl-C drops what was typed, and the next line is whole."""
@@ -105,6 +107,7 @@ class InterruptTest(InterruptCase):
         """Loops without an end, also within each other, end."""
         self.check("while true; do true; done")
         self.check("while true; do for i in 1 2 3; do echo turn $i; done; done", "turn 3")
+        self.check("while true; do echo turn; sleep 1; done", "turn")
 
     def test_script(self):
         """A script ends, and with it the one that called it."""

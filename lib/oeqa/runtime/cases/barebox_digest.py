@@ -50,6 +50,14 @@ class DigestTest(case.BootloaderTestCase):
         for driver, name in self.drivers():
             self.check(f"digest -a {driver}", bytes.fromhex(self.hash(CONTENT, name)))
 
+    def test_sum_file(self):
+        """A file is compared with the sum that sha256sum left in a file, with the name behind it."""
+        right = self.hash(CONTENT, "sha256")
+        for value, status in ((right, 0), (f"{right[:-1]}{int(right[-1], 16) ^ 1:x}", 1)):
+            self.shell(f"echo -o /sum '{value}  text'")
+            result = self.attempt("digest -a sha256 -S /sum /text")
+            self.assertEqual(result.status != 0, status != 0, str(result))
+
     def test_keyed(self):
         """A digest depends on its key, one that is longer than the digest's block too."""
         for driver, name in self.drivers(keyed=True):

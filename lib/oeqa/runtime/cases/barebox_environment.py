@@ -2,6 +2,7 @@
 """barebox keeps its environment over resets and power failures, refuses a damaged one, and takes what QEMU hands it."""
 
 import random
+import re
 import zlib
 
 from oeqa.barebox import case
@@ -38,6 +39,19 @@ class StoredTest(case.BootloaderTestCase):
         self.shell(f"nv kept={self.word}; saveenv; nv late={self.word}")
         self.board.reset()
         self.assertEqual(self.answer("echo $nv.kept $global.kept $nv.late"), " ".join(3 * [self.word]))
+        self.shell("nv.late=again")  # by assignment
+        self.board.reset()
+        self.assertEqual(self.answer("echo $nv.late $global.late"), "again again")
+
+    def test_init_scripts(self):
+        """Each init script runs, in the order of their names, also behind one that fails."""
+        self.shell("mkdir -p /env/init")
+        for name, end in (("otter1", "false"), ("otter2", "exit 3"), ("otter3", "true")):
+            self.shell(f"echo -o /env/init/{name} '#!/bin/sh'; echo -a /env/init/{name} 'echo this is {name}; {end}'")
+        self.shell("saveenv")
+        text = self.board.reset().text
+        self.assertEqual(re.findall(r"this is (\w+)", text), ["otter1", "otter2", "otter3"])
+        self.shell("rm /env/init/otter1 /env/init/otter2 /env/init/otter3; saveenv")
 
     def test_over_power_loss(self):
         """Over a power failure, saved values are kept as they are; removed and unsaved ones are gone."""

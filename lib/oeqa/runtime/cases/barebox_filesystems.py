@@ -65,6 +65,15 @@ class FatWriteTest(FilesCase):
         for name, content in {"closed": TREE["size70001"], "size513": b"shorter\n"}.items():
             self.assertEqual(self.hash(images.from_fat(self.path(), name)), self.hash(content), name)
 
+    def test_cases(self):
+        """Large and small letters are the same in a name."""
+        folder = self.mount()
+        self.shell(f"echo -o {folder}/Heron first; echo -o {folder}/heron second")
+        self.assertEqual(self.answer(f"cat {folder}/HERON"), "second")
+        self.shell(f"rm {folder}/HERON")
+        for name in ("Heron", "heron", "HERON"):
+            self.shell(f"test -e {folder}/{name}", status=1)
+
     def test_full(self):
         """A full file system is reported, what was there stays, and there is room again after a removal."""
         folder = self.mount(1)
@@ -127,6 +136,13 @@ class SquashfsTest(FilesCase):
         self.check_tree(folder)
         self.check_absent(folder)
 
+    def test_again(self):
+        """A squashfs can be mounted, read and unmounted many times."""
+        for _ in range(5):
+            folder = self.mount()
+            self.assertEqual(self.answer(f"sha256sum {folder}/size4097").split()[0], self.hash(TREE["size4097"]))
+            self.shell(f"umount {folder}")
+
 
 # Links, whose targets are short enough for ext4's inode or not, and holes.
 TARGET = "sub/target"
@@ -136,6 +152,8 @@ HOLES = {
     "ends": random.randbytes(4096) + bytes(40_000),
     "begins": bytes(1 << 16) + random.randbytes(100),
     "empty": bytes(30_000),
+    # In more pieces than a leaf of ext4's tree of extents has room for.
+    "pieces": b"".join(random.randbytes(4096) + bytes(4096) for _ in range(400)),
 }
 
 

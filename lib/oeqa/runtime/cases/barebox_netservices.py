@@ -64,7 +64,8 @@ class InterfaceTest(PeerCase):
     def test_down_and_up(self):
         """An interface that was taken down has no address, and gets one anew."""
         server = self.play()
-        self.shell(f"{self.node}.mode=dhcp; ifup {self.node}; ifdown {self.node}", seconds=60)
+        self.shell(f"{self.node}.mode=dhcp; ifup {self.node}; ping {station.ADDRESS}", seconds=60)
+        self.shell(f"ifdown {self.node}")
         self.assertNotEqual(self.attempt(f"ping {station.ADDRESS}", seconds=60).status, 0)
         self.shell(f"ifup {self.node}", seconds=60)
         self.check_address(server, station.LEASE)
@@ -170,6 +171,15 @@ class NfsTest(PeerCase):
             self.shell(f"memcpy -s /nfs/size30001 -d /part {start} 0 {size}", seconds=60)
             found = self.answer("sha256sum /part; rm /part").split()[0]
             self.assertEqual(found, self.hash(content[start : start + size]), f"{size} bytes from {start}")
+
+    def test_compared(self):
+        """Files are compared to their end, though the server gives them piece by piece."""
+        self.need("CMD_MEMCMP", "memcmp")
+        self.mount()
+        self.shell("cp /nfs/size30001 /same; memcmp -s /nfs/size30001 -d /same 0 0 30001", seconds=60)
+        self.shell("mw -b -d /same 29000 0x01; mw -b -d /same 29001 0x02")
+        result = self.attempt("memcmp -s /nfs/size30001 -d /same 0 0 30001", seconds=60)
+        self.assertNotEqual(result.status, 0, str(result))
 
     def test_lossy(self):
         """Where calls and replies are lost, files are whole all the same."""

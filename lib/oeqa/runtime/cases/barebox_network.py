@@ -52,6 +52,8 @@ class ServerTest(NetworkCase):
         for command in (f"cp /net/{name} /copy", f"cd /net; cp {name} /copy; cd /"):
             self.shell(command, seconds=60)
             self.assertEqual(self.answer("sha256sum /copy; rm /copy").split()[0], self.hash(content), command)
+        self.shell("test -e /net/folder/mounted; test ! -e /net/nothing")
+        self.shell("test -e /net/nothing", status=1)
         self.shell("umount /net")
 
     def test_hardware_address(self):
@@ -217,8 +219,26 @@ class PeerTest(PeerCase):
             self.assertIn(f"up{size}", server.uploads, "the last block, which is shorter, is missing")
             self.assertEqual(self.hash(server.uploads[f"up{size}"]), self.hash(content[:size]), f"{size} bytes")
 
+    def test_lossy_upload(self):
+        """A link that loses some frames slows an upload, and the file is whole all the same."""
+        self.need("CMD_TFTP", "tftp")
+        content = random.randbytes(40_000)
+        lost = set(random.sample(range(80, 125), 4))
+        server = self.serve(files={"source": content}, loses=lambda number: number in lost)
+        self.shell("tftp source /source; tftp -p /source up", seconds=90)
+        self.assertEqual(self.hash(server.uploads["up"]), self.hash(content))
+
+    def test_error_in_the_middle(self):
+        """A server that breaks a transfer off with an error is told of, and the download fails."""
+        self.need("CMD_TFTP", "tftp")
+        self.serve(files={"file": bytes(100_000)}, stops=20, reason=b"disk is gone")
+        for command in ("tftp file /download", "mkdir -p /net; mount -t tftp 10.9.0.1 /net; cp /net/file /copy"):
+            result = self.attempt(command, seconds=60)
+            self.assertNotEqual(result.status, 0, str(result))
+        self.shell("umount /net")
+
     def test_damaged_frames(self):
-        """Frames whose IP header has a wrong sum are not looked at."""
+        """Frames whose IP header has a wrong sum, and pieces of larger ones, are not looked at."""
         self.need("CMD_TFTP", "tftp")
 
         def strays(answer):
@@ -226,6 +246,9 @@ class PeerTest(PeerCase):
                 other = Ether(bytes(answer)[:-1] + b"x")
                 other[IP].chksum ^= 1
                 yield other
+                piece = Ether(bytes(answer)[:-1] + b"x")
+                piece[IP].flags = "MF"
+                yield Ether(station.with_right_sums(piece))
 
         content = random.randbytes(9000)
         self.serve(files={"file": content}, strays=strays)

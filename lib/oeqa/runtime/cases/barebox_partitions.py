@@ -107,13 +107,14 @@ class FarPartitionTest(BlockCase):
                 self.check_range(f"{node}.{index}", sector * SECTOR, expected)
 
 
-def damaged(sector, offset):
-    """A disk with a GPT, of whose ``sector`` one bit is flipped, in the byte at ``offset``."""
+def damaged(offset, *sectors):
+    """A disk with a GPT, of whose ``sectors`` one bit is flipped, in the byte at ``offset``."""
 
     def make(path):
         images.table("gpt", 8 * MIB, PartitionTest.gpt)(path)
         content = bytearray(path.read_bytes())
-        content[sector * SECTOR + offset] ^= 1 << random.randrange(8)
+        for sector in sectors:
+            content[sector * SECTOR + offset] ^= 1 << random.randrange(8)
         path.write_bytes(content)
 
     return make
@@ -121,7 +122,14 @@ def damaged(sector, offset):
 
 class DamagedTableTest(BlockCase):
     # UEFI 2.10, 5.3: the disk's GUID in the header; the first LBA in an entry.
-    variant = Variant(drives=(Drive("header", damaged(1, 56)), Drive("entries", damaged(2, 32))))
+    last = 8 * MIB // SECTOR - 1
+    variant = Variant(
+        drives=(
+            Drive("header", damaged(56, 1)),
+            Drive("entries", damaged(32, 2)),
+            Drive("both", damaged(56, 1, last)),
+        )
+    )
 
     def check_first(self, number):
         path, node = self.drive(number)
@@ -138,3 +146,9 @@ class DamagedTableTest(BlockCase):
         node = self.check_first(0)
         self.need("CMD_STAT", "stat")
         self.assertIn(f"DISKUUID: {PartitionTest.uuid}", "\n".join(self.shell(f"stat {node}")))
+
+    def test_both(self):
+        """A disk of whose headers neither is right has no partitions, and can be read."""
+        path, node = self.drive(2)
+        self.assertEqual(self.guest_digest(node), self.digest(path))
+        self.shell(f"test -e {node}.0", status=1)

@@ -252,6 +252,8 @@ class PathTest(case.BootloaderTestCase):
         self.need("CMD_MD", "md")
         self.shell("echo -o /cut otters; truncate -s 3 /cut; truncate -s 8 /cut")
         self.assertIn("6f 74 74 00 00 00 00 00", self.answer("md -b -s /cut 0+8").replace("  ", " "))
+        self.shell("memcpy -s /dev/prng -d /junk 0 0 60000; rm /junk; truncate -s 60000 /zeros")
+        self.assertEqual(self.answer("sha256sum /zeros; rm /zeros").split()[0], self.hash(bytes(60_000)))
 
     def test_compare_files(self):
         """cmp tells equal files from others, also where one is the other's beginning."""

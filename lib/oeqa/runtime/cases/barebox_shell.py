@@ -43,14 +43,26 @@ class ShellTest(case.BootloaderTestCase):
         self.assertTrue([x for x in self.shell("global") if "otters: 7" in x])
 
     def test_several_variables(self):
-        """global and nv assign several variables at once."""
+        """global and nv assign several variables at once, and remove them by a pattern."""
         self.need("CMD_NV", "nv")
         for command in ("global", "nv"):
-            self.shell(f"{command} river=wide lake=deep pond=")
-            found = self.answer(f"echo [${command}.river] [${command}.lake] [${command}.pond]")
+            self.shell(f"{command} river=wide pond.a=deep pond.b=")
+            found = self.answer(f"echo [${command}.river] [${command}.pond.a] [${command}.pond.b]")
             self.assertEqual(found, "[wide] [deep] []", command)
-            for name in ("river", "lake", "pond"):
-                self.shell(f"{command} -r {name}")
+            self.shell(f"{command} -r 'pond.*'")
+            listed = "\n".join(self.shell(command))
+            self.assertEqual(("river: wide" in listed, "pond" in listed), (True, False), listed)
+            self.shell(f"{command} -r river")
+
+    def test_choice(self):
+        """A variable of a few values takes none but these, also not an empty one."""
+        name = "global.bootm.verify"
+        self.need("CMD_BOOTM", "bootm")
+        before = self.answer(f"echo ${name}")
+        for value in ("", "otter"):
+            result = self.attempt(f"{name}={value}")
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertEqual(self.answer(f"echo ${name}"), before)
 
     def test_if(self):
         """if, elif and else take the right branch."""

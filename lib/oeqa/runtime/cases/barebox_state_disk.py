@@ -210,6 +210,15 @@ class RedundancyTest(DiskCase):
         self.assertEqual(self.get(), self.value + 1)
         self.assertEqual(list(self.copies().values()), [self.value + 1] * COPIES)
 
+    def test_length(self):
+        """A copy of whose length one bit is wrong is left for another one."""
+        self.set(self.value)
+        self.board.cut()
+        content = bytearray(self.path().read_bytes())
+        content[min(self.copies()) - 1] ^= 0x40  # before each copy stands its length, its last byte last
+        self.path().write_bytes(content)
+        self.assertEqual(self.get(), self.value)
+
     def test_damaged_while_running(self):
         """Copies that are damaged after the start, in their value or their length, are made again by state -l."""
         self.set(self.value)
