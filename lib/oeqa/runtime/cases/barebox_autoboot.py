@@ -65,7 +65,6 @@ class AutobootTest(AutobootCase):
         self.press("x")
         self.prompt()
 
-
     def test_ctrl_c(self):
         """Where Ctrl-C alone stops the countdown, no other key does, and Ctrl-C does."""
         self.start(autoboot_abort_key="ctrl-c", autoboot_timeout=20)

@@ -90,6 +90,12 @@ class DiskTest(FaultCase):
         self.assertEqual(self.hash(found[:bad]), self.hash(content[:bad]), "before the bad piece")
         self.assertEqual(self.hash(found[bad + NEAR :]), self.hash(content[bad + NEAR :]), "behind the bad piece")
 
+    def test_long_write(self):
+        """A long write fails where a piece in its beginning cannot be written, though all that follow can."""
+        _, node = self.drive(0)
+        self.addCleanup(self.board.discard)  # what cannot be written is kept, and fails again later
+        self.fails(f"memcpy -s /dev/zero -d {node} 0 {BAD_WRITE * SECTOR} {MIB}")
+
     def test_first_sector(self):
         """A disk whose first sector cannot be read is there and read elsewhere, and is not taken for an empty one."""
         path, node = self.drive(1)

@@ -154,6 +154,16 @@ class CopyTest(RamCase):
             for place in (f"{start:#x}+{len(data)}", f"{start + 4 * MIB:#x}+{len(data)}", "/again"):
                 self.assertEqual(self.answer(f"sha256sum {place}", seconds=60).split()[0], digest, place)
             self.shell("rm /many /again")
+            self.compare(start, start + 4 * MIB, len(data))
+
+    def compare(self, first, second, length):
+        """memcmp finds what differs in an area of some MiB, which is equal at first, wherever it is."""
+        self.need("CMD_MEMCMP", "memcmp")
+        command = f"memcmp {first:#x} {second:#x} {length}"
+        self.shell(command, seconds=60)
+        for offset in (length - 1, MIB + 3, 4096, 4095):
+            self.shell(f"mw -b {second + offset:#x} 0x11; mw -b {first + offset:#x} 0x22")
+            self.assertEqual(self.shell(command, seconds=60, status=1), [f"files differ at offset {offset}"])
 
 
 class MallocTest(case.BootloaderTestCase):

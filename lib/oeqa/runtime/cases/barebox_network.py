@@ -144,8 +144,12 @@ class PeerTest(PeerCase):
     def test_ping(self):
         """A ping is answered by the peer."""
         self.need("CMD_PING", "ping")
-        self.serve()
+        server = self.serve()
         self.assertIn(f"host {station.ADDRESS} is alive", self.shell(f"ping {station.ADDRESS}", seconds=60))
+        asked = [x for x in server.frames if ICMP in x and x[ICMP].type == 8]
+        self.assertTrue(asked)
+        for frame in asked:
+            self.assertEqual(bytes(frame), station.with_right_sums(frame), "a checksum is wrong")
 
     def test_answers(self):
         """At its prompt, barebox answers who asks for its address, and who pings it."""
