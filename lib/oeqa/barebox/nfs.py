@@ -11,7 +11,7 @@ from .images import Link, Tree
 PORT_MAPPER, NFS, MOUNT = 100000, 100003, 100005
 PORTS = {PORT_MAPPER: 111, NFS: 2049, MOUNT: 20048}
 GETPORT, MOUNT_ADD, MOUNT_REMOVE = 3, 1, 3
-GETATTR, LOOKUP, READLINK, READ, READDIR = 1, 3, 5, 6, 16
+LOOKUP, READLINK, READ, READDIR = 3, 5, 6, 16
 OK, NO_ENTRY, NOT_A_FOLDER, STALE = 0, 2, 20, 70
 FILE, FOLDER, LINK = 1, 2, 5
 CALL_HEAD = 24
@@ -55,7 +55,8 @@ class Export:
             parts = name.split("/")
             self._entries |= {"/".join(parts[:n]): None for n in range(1, len(parts))}
             self._entries[name] = content
-        self._handles = {f"handle of {number}".encode(): name for number, name in enumerate(self._entries)}
+        self._numbers = {name: number for number, name in enumerate(self._entries)}
+        self._handles = {self._handle(name): name for name in self._entries}
         self.services = dict.fromkeys(PORTS.values(), self._reply)
 
     def _reply(self, call: bytes) -> Iterator[bytes]:
@@ -77,7 +78,6 @@ class Export:
         if (program, procedure) == (MOUNT, MOUNT_REMOVE):
             return bytes(4)
         procedures = {LOOKUP: self._lookup, READLINK: self._readlink, READ: self._read, READDIR: self._readdir}
-        procedures[GETATTR] = self._getattr
         if program != NFS or procedure not in procedures:
             return b""
         name = self._handles.get(arguments.opaque())
@@ -88,18 +88,14 @@ class Export:
         return struct.pack(">I", status)
 
     def _handle(self, name: str) -> bytes:
-        return next(handle for handle, other in self._handles.items() if other == name)
+        return f"handle of {self._numbers[name]}".encode()
 
     def _attributes(self, name: str) -> bytes:
         content = self._entries[name]
         kind = FOLDER if content is None else LINK if isinstance(content, Link) else FILE
         size = len(content or b"")
-        number = list(self._entries).index(name)
-        head = struct.pack(">5I2Q2I2Q", kind, 0o755, 1, 0, 0, size, size, 0, 0, 1, number)
+        head = struct.pack(">5I2Q2I2Q", kind, 0o755, 1, 0, 0, size, size, 0, 0, 1, self._numbers[name])
         return head + bytes(24)
-
-    def _getattr(self, name: str, _: _Arguments) -> bytes:
-        return self._status(OK) + self._attributes(name)
 
     def _lookup(self, name: str, arguments: _Arguments) -> bytes:
         wanted = f"{name}/{arguments.opaque().decode()}".lstrip("/")

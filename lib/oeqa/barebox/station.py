@@ -146,8 +146,8 @@ class Station:
         if kind is None:
             return
         options = [("message-type", kind), ("server_id", ADDRESS), ("lease_time", 3600), ("subnet_mask", NETMASK)]
-        boot = BOOTP(op=2, yiaddr=LEASE, siaddr=self._next_server, xid=packet[BOOTP].xid)
-        boot.chaddr = packet[BOOTP].chaddr
+        asker = {"chaddr": packet[BOOTP].chaddr, "xid": packet[BOOTP].xid}
+        boot = BOOTP(op=2, yiaddr=LEASE, siaddr=self._next_server, **asker)
         ether = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / IP(src=ADDRESS, dst="255.255.255.255")
         yield ether / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
 

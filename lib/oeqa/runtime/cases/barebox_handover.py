@@ -36,9 +36,7 @@ class BootCase(HandoverCase):
 
     def own(self, source):
         """Have a device tree as the guest's file /own."""
-        share = self.devices("9p")[0]
-        tools.run("dtc", ["-q", "-o", self.board.files.share(share) / "own", "-"], source.encode())
-        self.shell(f"cp {self.board.node(share)}/own /own")
+        self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-'], source.encode()))} /own")
 
 
 class BootmTest(BootCase):
@@ -265,11 +263,9 @@ class SecondStageTest(BootCase, RamCase):
 
     def own_start(self, options=""):
         """Start this firmware from the prompt; the commands that follow are its."""
-        share = self.devices("9p")[0]
-        content = self.board.firmware.image.read_bytes()
-        (self.board.files.share(share) / "barebox").write_bytes(content)
+        image = self.shared(self.board.firmware.image.read_bytes())
         self.addCleanup(self.board.discard)
-        self.board.shell().send(f"bootm {options} {self.board.node(share)}/barebox")
+        self.board.shell().send(f"bootm {options} {image}")
         boot = self.board.shell().boot(time.monotonic(), 90)
         self.assertEqual(boot.version, self.board.boots[-1].version)
 

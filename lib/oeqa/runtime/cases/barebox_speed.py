@@ -139,9 +139,7 @@ class WorkTest(SpeedCase):
         """Data of a MiB are unpacked in a few times the time of their CRC."""
         self.need("CMD_UNCOMPRESS", "uncompress")
         self.need("ZLIB", "uncompress")
-        share = self.devices("9p")[0]
-        (self.board.files.share(share) / "packed.gz").write_bytes(gzip.compress(bytes(range(256)) * (MIB // 256)))
-        self.shell(f"cp {self.board.node(share)}/packed.gz /packed")
+        self.shell(f"cp {self.shared(gzip.compress(bytes(range(256)) * (MIB // 256)))} /packed")
         self.compare("unpack", "uncompress /packed /plain", self.crc(), self.most["unpack"])
 
     def test_digests(self):

@@ -45,9 +45,12 @@ aliases {{ otter = "/otterstate"; }};
 """
 
 
-# As a device tree by itself, and as an overlay.
-TREES = {"tree": f"/dts-v1/; / {{ {nodes()} }};", "overlay": f"/dts-v1/; /plugin/; &{{/}} {{ {nodes()} }};"}
-GROWN = {name: source.replace(nodes(), nodes(variable("later", 56, 7))) for name, source in TREES.items()}
+def trees(more=""):
+    """The state as a device tree by itself, and as an overlay."""
+    return {
+        "tree": f"/dts-v1/; / {{ {nodes(more)} }};",
+        "overlay": f"/dts-v1/; /plugin/; &{{/}} {{ {nodes(more)} }};",
+    }
 
 
 class DiskCase(case.BootloaderTestCase):
@@ -60,12 +63,12 @@ class DiskCase(case.BootloaderTestCase):
         share = self.devices("9p")[0]
         self.folder = self.board.node(share)
         self.share = self.board.files.share(share)
-        self.describe(TREES)
+        self.describe(trees())
         self.value = random.randrange(1000, 1 << 31)
 
-    def describe(self, trees):
+    def describe(self, sources):
         """Have this description of the state from the next start on."""
-        for name, source in trees.items():
+        for name, source in sources.items():
             tools.run("dtc", ["-q", "-@", "-o", self.share / name, "-"], source.encode())
 
     def load(self):
@@ -92,8 +95,11 @@ class DiskCase(case.BootloaderTestCase):
 
     def copies(self):
         """The value in each copy on the disk, by the copy's place."""
-        found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little"))
-        return {place: int.from_bytes(data[:4], "little") for place, data in found.items()}
+        return {place: int.from_bytes(data[:4], "little") for place, data in self.data().items()}
+
+    def data(self):
+        """What is in each copy on the disk, by the copy's place."""
+        return copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little"))
 
     def damage(self, places):
         """Change one bit of the value in each copy at ``places``."""
@@ -132,10 +138,10 @@ class StateTest(DiskCase):
         self.set(self.value)
         self.board.cut()
         self.addCleanup(self.board.discard)
-        self.describe(GROWN)
+        self.describe(trees(variable("later", 56, 7)))
         self.assertEqual(self.get(), self.value)
         self.assertEqual(self.answer("echo $otter.later; state -s otter"), "7")
-        found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little")).values()
+        found = self.data().values()
         self.assertEqual([data[56:] for data in found], COPIES * [(7).to_bytes(4, "little")])
 
     def test_types(self):
@@ -150,7 +156,7 @@ class StateTest(DiskCase):
             ("colour", "blue", 52, bytes([2, 0, 0, 0])),
         ):
             self.shell(f"otter.{variable}={value}; state -s otter")
-            found = copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little")).values()
+            found = self.data().values()
             self.assertEqual([data[place : place + len(expected)] for data in found], COPIES * [expected], variable)
             self.assertEqual(self.answer(f"echo $otter.{variable}"), value)
         for variable, value in (("ethernet", "heron"), ("name", 30 * "x"), ("colour", "loud")):
