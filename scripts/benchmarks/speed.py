@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 from barebox_virt import common, table  # noqa: E402
 from barebox_virt.main import guarded  # noqa: E402
-from oeqa.barebox import qemu, results  # noqa: E402
+from oeqa.barebox import qemu, results, speed  # noqa: E402
 from oeqa.barebox.target import Target  # noqa: E402
 
 
@@ -33,19 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
     m = common.find_machine(arguments)
     firmware = common.find_firmware(arguments, m)
     cases = results.load([LAYER / "lib/oeqa/runtime/cases"], "barebox", ["barebox_speed"])
-    module = sys.modules["barebox_speed"]
     bad = []
     for _ in range(arguments.runs):
         with tempfile.TemporaryDirectory() as logs, Target(m, firmware, qemu.find(m), Path(logs), "tcg") as target:
             verdicts = results.run(cases, target, lambda _: None)
         bad += [v.case for v in verdicts if v.status in results.BAD]
     ratios = defaultdict(list)
-    for what, ratio in module.SEEN:
-        ratios[what].append(ratio)
-    red = {key: ratio * module.FACTOR for key, ratio in module.MEASURED[m.arch].items()}
+    for what, ratio, most in speed.SEEN:
+        ratios[what, most].append(ratio)
     rows = []
-    for what, found in ratios.items():
-        numbers = (min(found), statistics.median(found), max(found), red.get(what.split()[-1], module.REQUEST))
+    for (what, most), found in ratios.items():
+        numbers = (min(found), statistics.median(found), max(found), most)
         rows.append((what, str(len(found)), *(f"{number:.3f}" for number in numbers)))
     table.show(f"{m.name}, {arguments.runs} runs", ("ratio", "values", "lowest", "median", "highest", "red from"), rows)
     print(f"red: {', '.join(bad) or 'none'}")

@@ -13,7 +13,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import devicetree, tools
@@ -28,6 +28,7 @@ SOURCE = """/dts-v1/;
     images {{ {images} }};
     configurations {{
         default = "conf-1";
+        {boards}
         conf-1 {{ description = "one"; kernel = "kernel-1"; ramdisk = "ramdisk-1"; {signature} }};
     }};
 }};
@@ -37,17 +38,21 @@ IMAGE = """{name} {{
     compression = "none"; {load} hash-1 {{ algo = "sha256"; }};
 }};
 """
+BOARD = 'board-{number} {{ description = "{number}"; kernel = "{kernel}"; compatible = "{compatible}"; }};'
 ADDRESSES = "load = <0>; entry = <0>;"  # of no meaning with kernel_noload, and wanted all the same
 SIGNATURE = """signature-1 {{
     algo = "sha256,rsa2048"; key-name-hint = "{name}"; sign-images = "kernel", "ramdisk";
 }};"""
 
 
-def make(arch: str, images: Mapping[str, bytes], key: Path | None) -> bytes:
-    """A FIT image with a configuration of kernel-1 and ramdisk-1.
+def make(
+    arch: str, images: Mapping[str, bytes], key: Path | None, boards: Sequence[tuple[str, Sequence[str]]] = ()
+) -> bytes:
+    """A FIT image with a configuration of kernel-1 and ramdisk-1, which is the default.
 
     :param images: contents by name: kernel-1, ramdisk-1 and others, which the configuration does not name
     :param key: signs the configuration, which is unsigned where it is left out
+    :param boards: configurations before it, by their kernels, each with the boards that it is for, the best one first
     :raises Unavailable: mkimage or dtc are not installed
     :raises UsageError: the key is not there
     """
@@ -59,7 +64,11 @@ def make(arch: str, images: Mapping[str, bytes], key: Path | None) -> bytes:
             kind, load = ("ramdisk", "") if image.startswith("ramdisk") else ("kernel_noload", ADDRESSES)
             nodes += IMAGE.format(name=image, kind=kind, arch=ARCHES[arch], load=load)
         signature = SIGNATURE.format(name=key.stem) if key else ""
-        (folder / "its").write_text(SOURCE.format(images=nodes, signature=signature), encoding="utf-8")
+        others = "".join(
+            BOARD.format(number=number, kernel=kernel, compatible='", "'.join(compatible))
+            for number, (kernel, compatible) in enumerate(boards)
+        )
+        (folder / "its").write_text(SOURCE.format(images=nodes, boards=others, signature=signature), encoding="utf-8")
         signed: list[str | Path] = ["-k", key_folder(key), "-r"] if key else []
         tools.run("mkimage", ["-f", folder / "its", *signed, folder / "itb"])
         return (folder / "itb").read_bytes()

@@ -10,6 +10,8 @@ from .firmware import Firmware
 from .machine import Flash, FlashPart
 
 ERASED = b"\xff"
+SPARE = "/dev/nor0.initramfs"
+"""A partition in the bootloader in which nothing else is."""
 
 
 def make(path: Path, flash: Flash, firmware: Firmware) -> None:

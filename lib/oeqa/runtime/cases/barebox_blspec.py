@@ -116,6 +116,15 @@ class BlspecTest(HandoverCase):
         with self.started("boot bootchooser") as handed:
             self.assertEqual(set(handed.bootargs.split()), {"bootchooser.active=otter", "entry=b-old"})
 
+    def test_chosen_override(self):
+        """Parts of the entry that the boot chooser boots can be replaced, too."""
+        self.need("BOOTCHOOSER", "bootchooser")
+        self.need("BOOT_OVERRIDE")
+        path = f"{self.folder}/loader/entries/full.conf"
+        self.shell(f"global bootchooser.targets=otter; global bootchooser.otter.boot={path}")
+        with self.started("boot -o bootm.initrd=DISK/second bootchooser") as handed:
+            self.check_initrd(handed, SECOND)
+
     def test_dry(self):
         """A dry run of an entry boots nothing."""
         self.shell(f"boot -d {self.folder}/loader/entries/full.conf", seconds=60)

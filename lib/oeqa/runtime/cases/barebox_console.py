@@ -3,6 +3,7 @@
 
 import random
 import string
+import time
 
 from oeqa.barebox import station
 from oeqa.barebox.keyboard import KeyboardCase
@@ -40,6 +41,16 @@ class EditTest(KeyboardCase):
                 break
         else:
             self.fail("the arrow keys do not move the cursor")
+
+    def test_escape(self):
+        """The escape key alone does nothing, and takes nothing of what is typed later."""
+        for _ in range(5):  # on a busy host, it may be read late, together with the rest
+            self.press("\x1b")
+            time.sleep(0.5)
+            if self.typed("echo otters") == ["otters"]:
+                break
+        else:
+            self.fail("what follows an escape key is not typed whole")
 
     def test_parts(self):
         """Ctrl-K, Ctrl-U, Ctrl-W and Ctrl-X cut the rest, the beginning, a word and the line."""

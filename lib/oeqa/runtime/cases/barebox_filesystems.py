@@ -15,6 +15,7 @@ class FatReadTest(FilesCase):
     variant = Variant(
         drives=(
             Drive("fat32", images.fat(tree, 40 * MIB)),
+            Drive("fat32small", images.fat(tree, 20 * MIB)),  # with fewer clusters than it should have
             Drive("fat16", images.fat(tree, 20 * MIB, bits=16, cluster=4)),
             Drive("fat12", images.fat(tree, 6 * MIB, bits=12, cluster=8)),
         )
@@ -22,7 +23,7 @@ class FatReadTest(FilesCase):
 
     def test_read(self):
         """Files on FAT with 12, 16 and 32 bits are read right."""
-        for number in range(3):
+        for number in range(len(self.variant.drives)):
             folder = self.mount(number)
             self.check_tree(folder)
             self.check_absent(folder)

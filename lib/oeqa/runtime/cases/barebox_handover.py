@@ -284,6 +284,18 @@ class SecondStageTest(BootCase, RamCase):
         expected = self.hash(kernel(self.board.machine.arch))
         self.assertEqual(self.answer("sha256sum /again/image", seconds=60).split()[0], expected)
 
+    def test_odd_reservations(self):
+        """It starts where reserved memory and an initrd begin and end inside of a page, and keeps away from them."""
+        low, high = self.free()
+        start, size = (low + high) // 2 + 0x128, 0x3458
+        source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], self.board.device_tree())
+        reserved = f"otters@{start:x} {{ reg = <{start >> 32} {start & 0xFFFFFFFF} 0 {size}>; }};"
+        cells = "#address-cells = <2>; #size-cells = <2>; ranges;"
+        self.own(f"{source} / {{ reserved-memory {{ {cells} {reserved} }}; }};")
+        self.own_start(f"-o /own -r {self.folder}/noise")
+        _, _, used = self.banks()[0]
+        self.assertTrue([area for area in used if area[0] <= start and area[1] >= start + size], used)
+
     def test_sizes_of_one_cell(self):
         """It finds its memory also where the device tree tells of sizes by one cell."""
         banks = self.banks()

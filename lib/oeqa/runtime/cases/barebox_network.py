@@ -211,6 +211,21 @@ class PeerTest(PeerCase):
             self.check_download("file", content)
             self.peer.__exit__()
 
+    def test_after_a_loss(self):
+        """After one lost block, a download by windows goes on as quickly as before."""
+        self.need("FS_TFTP")
+        self.addCleanup(self.attempt, f"global.tftp.windowsize={self.answer('echo $global.tftp.windowsize')}")
+        windows, window = 15, 8
+        self.shell(f"global.tftp.windowsize={window}")
+        content = random.randbytes(windows * window * 1432)
+        for _ in range(3):  # a busy host may be late by itself
+            self.serve(files={"file": content}, window=window, loses=lambda number: number == 40)
+            late = "".join(self.shell("tftp file /download", seconds=90)).count("T ")
+            self.peer.__exit__()
+            if late < windows // 2:
+                return
+        self.fail(f"{late} of {windows} windows came after a timeout")
+
     def test_upload(self):
         """Files that are sent by TFTP arrive whole, of any size around TFTP's block."""
         self.need("CMD_TFTP", "tftp")

@@ -238,6 +238,16 @@ class RedundancyTest(DiskCase):
         self.shell("state -s otter")
         self.assertEqual(list(self.copies().values()), [self.value] * COPIES)
 
+    def test_all_damaged_while_running(self):
+        """Where all copies are damaged after the start, that is said, and the values in memory can be saved again."""
+        self.set(self.value)
+        node = self.board.node(self.variant.drives[0])
+        for place in self.copies():
+            self.shell(f"memset -d /dev/{node} {place + HEADER} 0xff 4")
+        self.assertIn("no valid state copy", "\n".join(self.attempt("state -l otter", seconds=60).lines))
+        self.shell("state -s otter")
+        self.assertEqual(len(self.copies()), COPIES)
+
     def test_none_is_left(self):
         """Where all copies are damaged, that is said, the defaults are used, and the state can be saved again."""
         self.set(self.value)

@@ -67,13 +67,13 @@ class UimageTest(ToolsCase):
     needs = ("CMD_UIMAGE", "CMD_SHA256SUM")
     LINUX, ARM64, KERNEL = 5, 22, 2
 
-    def image(self, data=CONTENT, spoil=None):
+    def image(self, data=CONTENT, spoil=None, missing=0):
         fields = 0x27051956, 0, int(time.time()), len(data), 0x40080000, 0x40080040, zlib.crc32(data)
         head = struct.pack(">7I4B32s", *fields, self.LINUX, self.ARM64, self.KERNEL, 0, b"otter-kernel")
         whole = bytearray(head[:4] + struct.pack(">I", zlib.crc32(head)) + head[8:] + data)
         if spoil is not None:
             whole[spoil] ^= 1
-        return self.shared(whole)
+        return self.shared(whole[: len(whole) - missing])
 
     def test_information(self):
         """Name, size and addresses are told."""
@@ -87,6 +87,11 @@ class UimageTest(ToolsCase):
         for place in (64, 64 + len(CONTENT) - 1, 33):
             result = self.attempt(f"uimage -v {self.image(spoil=place)}", seconds=60)
             self.assertNotEqual(result.status, 0, f"byte {place} is wrong:\n{result}")
+
+    def test_truncated(self):
+        """An image whose end is missing is no good one."""
+        result = self.attempt(f"uimage -v {self.image(missing=1000)}", seconds=60)
+        self.assertNotEqual(result.status, 0, str(result))
 
     def test_extracted(self):
         """What is in the image is extracted."""

@@ -5,12 +5,13 @@ import functools
 import hashlib
 import random
 
-from oeqa.barebox import fit
+from oeqa.barebox import fit, payload
 from oeqa.barebox.handover import HandoverCase, disk, kernel
 from oeqa.barebox.variant import Variant
 
 INITRD = random.randbytes(70_000)
 OTHER_INITRD = random.randbytes(len(INITRD))
+BOARDS = {"aarch64": "linux,dummy-virt", "riscv64": "riscv-virtio"}
 
 
 @functools.cache
@@ -51,7 +52,17 @@ def hashed(arch):
         "digest-first": fit.flip(good, digest),
         "digest-last": fit.flip(good, digest, len(digest) - 1),
         "no-digest": good.replace(b"hash-1\0", b"nothng\0"),
+        "boards": boards(arch),
     }
+
+
+def boards(arch):
+    """A FIT image with a configuration for this board that is neither the first one nor the default."""
+    other = payload.image(arch)
+    images = {fit.KERNEL: other, fit.OTHER_KERNEL: kernel(arch), fit.INITRD: INITRD}
+    board = BOARDS[arch]
+    near = [(fit.KERNEL, ["otter,river", board]), (fit.OTHER_KERNEL, [board]), (fit.KERNEL, ["otter,lake", board])]
+    return fit.make(arch, images, None, [(fit.KERNEL, ["otter,river"]), *near])
 
 
 class HashTest(HandoverCase):
@@ -102,6 +113,11 @@ class HashTest(HandoverCase):
         """An image without digests is refused where they are asked for, and booted otherwise."""
         self.refuses("no-digest", "does not have hashes", modes=("hash",))
         self.boots("no-digest", "available")
+
+    def test_board(self):
+        """Of several configurations the one that is made for the board goes before such as can do with it."""
+        with self.started("bootm DISK/boards") as handed:
+            self.check_kernel(handed)
 
     def test_not_asked(self):
         """Where nobody asks for digests, they are not looked at."""
