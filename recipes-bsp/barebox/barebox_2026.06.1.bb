@@ -37,4 +37,5 @@ BAREBOX_PATCHES = " \
     file://0034-efi-payload-bring-up-the-network-without-drivers-of-.patch \
     file://0035-RISC-V-leave-the-other-harts-to-a-kernel-that-can-st.patch \
     file://0036-fs-nfs-fail-where-a-file-is-not-there.patch \
+    file://0037-memory-reserve-the-end-of-a-region-that-is-not-page-.patch \
 "

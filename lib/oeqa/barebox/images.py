@@ -25,6 +25,8 @@ Maker = Callable[[Path], None]
 PAGE = 4096
 SECTOR = 512
 MIB = 1 << 20
+FAT_SECTORS, FAT_BACKUP = 32, 6
+"""Where a boot sector of FAT tells how many sectors there are, and in which sector its copy is."""
 
 
 def noise(size: int) -> Maker:
@@ -72,6 +74,19 @@ def fat(tree: Callable[[], Tree], size: int, bits: int = 32, cluster: int = 1) -
             _write(Path(folder), tree())
             for entry in sorted(Path(folder).iterdir()):
                 tools.run("mcopy", ["-s", "-Q", "-i", path, entry, "::"])
+
+    return make
+
+
+def small_fat32(tree: Callable[[], Tree], size: int) -> Maker:
+    """A FAT with 32 bits of ``size`` bytes, which has fewer clusters than one is to have: mtools would refuse it."""
+
+    def make(path: Path) -> None:
+        fat(tree, 40 * MIB)(path)
+        for sector in (0, FAT_BACKUP):
+            _put(path, {sector * SECTOR + FAT_SECTORS: (size // SECTOR).to_bytes(4, "little")})
+        with path.open("r+b") as stream:
+            stream.truncate(size)
 
     return make
 

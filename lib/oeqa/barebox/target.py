@@ -33,9 +33,14 @@ class Target(States):
         return tuple(d for d in known if not self.program.lacks(d))
 
     def node(self, device: Device | Drive) -> str:
-        """How the bootloader calls the device. A variant's disks are numbered on after the described ones."""
+        """How the bootloader calls the device. A variant's disks are numbered on after the described ones.
+
+        :raises ValueError: it is a disk for the state, and such have a model of their own on this machine
+        """
         if isinstance(device, Device):
             return device.node[self.firmware.bootloader]
+        if device.state and self.machine.bootloader(self.firmware.bootloader).state_disk:
+            raise ValueError(f"{device.id}: nobody knows how {self.firmware.bootloader} calls the disk for its state")
         last = re.fullmatch(r"(.*?)(\d+)", self.node(self.devices("block")[-1]))
         assert last is not None
         return f"{last[1]}{int(last[2]) + 1 + self._variant.drives.index(device)}"

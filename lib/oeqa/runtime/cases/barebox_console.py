@@ -44,6 +44,8 @@ class EditTest(KeyboardCase):
 
     def test_escape(self):
         """The escape key alone does nothing, and takes nothing of what is typed later."""
+        if "EFI_PAYLOAD" in (self.board.symbols or ()):
+            self.skipTest("CONFIG_EFI_PAYLOAD is on: the firmware below waits for the rest of a sequence")
         for _ in range(5):  # on a busy host, it may be read late, together with the rest
             self.press("\x1b")
             time.sleep(0.5)

@@ -13,7 +13,8 @@ STRIDE = 1024
 COPIES = 3
 DEFAULT = 20
 PARTITION = "5e3f6c38-0d5a-4a3c-9c53-0a6c1e1d7b1f"
-PARTITIONS = [f"start=2048, size=2048, type=4778ed65-bf42-45fa-9c5b-287a1dc4aab1, uuid={PARTITION}"]
+START, NAME = 2048 * images.SECTOR, "otters"
+PARTITIONS = [f"start=2048, size=2048, type=4778ed65-bf42-45fa-9c5b-287a1dc4aab1, uuid={PARTITION}, name={NAME}"]
 CELLS = "#address-cells = <1>; #size-cells = <1>;"
 NAMES = ["bootstate.system0.attempts", "bootstate.system0.priority", "bootstate.last_chosen"]
 FIRST = f"otter.{NAMES[0]}"
@@ -100,6 +101,11 @@ class DiskCase(case.BootloaderTestCase):
     def data(self):
         """What is in each copy on the disk, by the copy's place."""
         return copies(self.path().read_bytes(), MAGIC.to_bytes(4, "little"))
+
+    def overwrite(self, *places):
+        """Have barebox overwrite four bytes at each of these places on the disk."""
+        node = self.answer(f"echo /dev/*.{NAME}")
+        self.shell("; ".join(f"memset -d {node} {place - START} 0xff 4" for place in places))
 
     def damage(self, places):
         """Change one bit of the value in each copy at ``places``."""
@@ -230,9 +236,7 @@ class RedundancyTest(DiskCase):
         self.set(self.value)
         self.shell("state -l otter")
         first, second, _ = sorted(self.copies())
-        node = self.board.node(self.variant.drives[0])
-        for place in (first + HEADER, second - 4):  # before each copy stands its length
-            self.shell(f"memset -d /dev/{node} {place} 0xff 4")
+        self.overwrite(first + HEADER, second - 4)  # before each copy stands its length
         self.shell(f"{FIRST}=1; state -l otter", seconds=60)
         self.assertEqual(self.get(), self.value)
         self.shell("state -s otter")
@@ -241,9 +245,7 @@ class RedundancyTest(DiskCase):
     def test_all_damaged_while_running(self):
         """Where all copies are damaged after the start, that is said, and the values in memory can be saved again."""
         self.set(self.value)
-        node = self.board.node(self.variant.drives[0])
-        for place in self.copies():
-            self.shell(f"memset -d /dev/{node} {place + HEADER} 0xff 4")
+        self.overwrite(*(place + HEADER for place in self.copies()))
         self.assertIn("no valid state copy", "\n".join(self.attempt("state -l otter", seconds=60).lines))
         self.shell("state -s otter")
         self.assertEqual(len(self.copies()), COPIES)
