@@ -6,6 +6,8 @@ import struct
 from oeqa.barebox import case
 
 WIDTH, HEIGHT = 8, 3
+CELL = 8, 16
+"""The width and height of a character."""
 PIXELS = [[(x * 30, y * 80, 200 - x * y) for x in range(WIDTH)] for y in range(HEIGHT)]  # red, green, blue
 
 
@@ -47,6 +49,28 @@ class DisplayTest(case.BootloaderTestCase):
             self.assertEqual([row[11 : 11 + WIDTH] for row in screen[7 : 7 + HEIGHT]], PIXELS)
             around = [*screen[:7], *screen[7 + HEIGHT :], screen[8][:11], screen[8][11 + WIDTH :]]
             self.assertEqual({pixel for row in around for pixel in row}, {(0x40, 0x50, 0x60)})
+
+    def test_text(self):
+        """A character is drawn where the cursor was put, in the last row and column where that is beyond them."""
+        self.need("FRAMEBUFFER_CONSOLE")
+        for _, node in self.each("display"):
+            console = node.replace("fb", "fbconsole")
+            self.shell(f"{node}.enable=1")
+            for place, cell in (("3;5", (2, 4)), ("999;999", (-1, -1)), ("1;1", (0, 0))):
+                self.shell(f'{console}.active=o; echo -n -e "\\e[2J\\e[{place}HX"; {console}.active=')
+                drawn, (rows, columns) = self.cells()
+                row, column = cell[0] % rows, cell[1] % columns
+                self.assertTrue((row, column) in drawn, f"{place}: nothing is drawn at {row, column}")
+                others = drawn - {(row, column), (row, column + 1)}  # the cursor is behind it
+                self.assertFalse(others, f"{place}: something is drawn in {len(others)} other places")
+
+    def cells(self):
+        """Places of characters in which something is drawn, by row and column, and how many there are of both."""
+        screen = self.screen()
+        drawn = {
+            (y // CELL[1], x // CELL[0]) for y, row in enumerate(screen) for x, pixel in enumerate(row) if any(pixel)
+        }
+        return drawn, (len(screen) // CELL[1], len(screen[0]) // CELL[0])
 
     def test_not_a_picture(self):
         """A file that is no picture is an error."""

@@ -17,7 +17,6 @@ class FatReadTest(FilesCase):
             Drive("fat32", images.fat(tree, 40 * MIB)),
             Drive("fat16", images.fat(tree, 20 * MIB, bits=16, cluster=4)),
             Drive("fat12", images.fat(tree, 6 * MIB, bits=12, cluster=8)),
-            Drive("small", images.small_fat32(tree, 20 * MIB)),
         )
     )
 
@@ -28,17 +27,15 @@ class FatReadTest(FilesCase):
             self.check_tree(folder)
             self.check_absent(folder)
 
-    def test_small(self):
-        """A FAT with 32 bits may have as few clusters as one with 16 bits."""
-        name = "size70001"
-        found = self.answer(f"sha256sum {self.mount(3)}/{name}", seconds=60).split()[0]
-        self.assertEqual(found, self.hash(TREE[name]))
-
 
 class FatWriteTest(FilesCase):
     config = "FS_FAT_WRITE"
     variant = Variant(
-        drives=(Drive("fat32", images.fat(tree, 40 * MIB)), Drive("fat16", images.fat(tree, 8 * MIB, bits=16)))
+        drives=(
+            Drive("fat32", images.fat(tree, 40 * MIB)),
+            Drive("fat16", images.fat(tree, 8 * MIB, bits=16)),
+            Drive("small", images.small_fat32(tree, 20 * MIB)),
+        )
     )
 
     def check_disk(self, number, expected):
@@ -71,6 +68,12 @@ class FatWriteTest(FilesCase):
         self.assertEqual(images.check_fat(self.path()), "", "fsck.fat")
         for name, content in {"closed": TREE["size70001"], "size513": b"shorter\n"}.items():
             self.assertEqual(self.hash(images.from_fat(self.path(), name)), self.hash(content), name)
+
+    def test_small(self):
+        """A FAT with 32 bits may have as few clusters as one with 16 bits."""
+        name = "size70001"
+        found = self.answer(f"sha256sum {self.mount(2)}/{name}", seconds=60).split()[0]
+        self.assertEqual(found, self.hash(TREE[name]))
 
     def test_cases(self):
         """Large and small letters are the same in a name."""
@@ -106,7 +109,7 @@ class FatWriteTest(FilesCase):
 LINUX = Variant(
     drives=(
         Drive("ext4", images.ext4(tree, 24 * MIB)),
-        Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-O", "^extents,^64bit"])),
+        Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-g", "1024", "-O", "^extents,^64bit"])),
         Drive("squashfs", images.squashfs(tree)),
     )
 )
@@ -126,9 +129,11 @@ class Ext4Test(FilesCase):
     def test_not_written(self):
         """ext4 cannot be written; that is an error, and the disk stays as it is."""
         folder, before = self.mount(), self.digest(self.path())
-        result = self.attempt(f"echo -o {folder}/new text")
-        self.assertTrue(result.status or result.lines, str(result))
+        for name in ("new", "size513"):
+            result = self.attempt(f"echo -o {folder}/{name} text")
+            self.assertTrue(result.status or result.lines, str(result))
         self.assertNotEqual(self.attempt(f"cat {folder}/new").status, 0)
+        self.assertEqual(self.answer(f"sha256sum {folder}/size513").split()[0], self.hash(TREE["size513"]))
         self.assertEqual(self.digest(self.path()), before)
 
 

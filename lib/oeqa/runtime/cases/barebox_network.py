@@ -151,6 +151,15 @@ class PeerTest(PeerCase):
         for frame in asked:
             self.assertEqual(bytes(frame), station.with_right_sums(frame), "a checksum is wrong")
 
+    def test_unreachable(self):
+        """A ping that cannot be sent fails, also after one that was answered."""
+        self.serve()
+        self.shell(f"ping {station.ADDRESS}", seconds=60)
+        self.peer.__exit__()
+        self.shell("ifdown -a")
+        result = self.attempt(f"ping {station.ADDRESS}", seconds=60)
+        self.assertNotEqual(result.status, 0, str(result))
+
     def test_answers(self):
         """At its prompt, barebox answers who asks for its address, and who pings it."""
         server = self.serve()

@@ -106,6 +106,12 @@ class PrngTest(RngCase):
         self.assertNotEqual(first, self.read("prng", 64))
 
 
+class AlonePrngTest(PrngTest):
+    """The same where there is no other source of random data."""
+
+    variant = Variant(without=("rng",))
+
+
 class SeedTest(case.BootloaderTestCase):
     def test_kept(self):
         """Where QEMU's device tree has a seed in /chosen, barebox' tree has one of its length, which is no pattern."""
