@@ -22,8 +22,10 @@ def files(arch):
     huge = bytearray(payload.image(arch, MIB))
     huge[payload.IMAGE_SIZE] = (1 << 40).to_bytes(8, "little")
     image = kernel(arch)
-    noise = random.randbytes(MIB)
-    return {"image": image, "image.gz": gzip.compress(image), "huge": bytes(huge), "noise": noise, "initrd": INITRD}
+    packed = gzip.compress(image)
+    broken = packed[: len(packed) // 2] + bytes(1000) + packed[len(packed) // 2 + 1000 :]
+    images = {"image": image, "image.gz": packed, "broken.gz": broken, "huge": bytes(huge)}
+    return {**images, "noise": random.randbytes(MIB), "initrd": INITRD}
 
 
 def cells(*numbers):
@@ -251,6 +253,13 @@ class BootmTest(BootCase):
         self.refused("bootm -o DISK/noise DISK/image", "(?i)device ?tree|invalid")
         self.refused("bootm DISK/huge", "No space left")
 
+    def test_broken_kernel(self):
+        """A kernel that cannot be unpacked to its end takes no memory away from the next boot."""
+        self.need("CMD_IOMEM", "iomem")
+        before = self.shell("iomem")
+        self.refused("bootm DISK/broken.gz", "(?i)error|fail|invalid")
+        self.assertEqual(self.shell("iomem"), before)
+
     def test_dry_run(self):
         """A dry run boots nothing, and the next boot is none the worse."""
         self.shell(f"bootm -d -r {self.folder}/initrd {self.folder}/image")
@@ -285,7 +294,8 @@ class SecondStageTest(BootCase, RamCase):
         self.assertEqual(self.answer("sha256sum /again/image", seconds=60).split()[0], expected)
 
     def test_odd_reservations(self):
-        """It starts where reserved memory and an initrd begin and end inside of a page, and keeps away from them."""
+        """It starts where reserved memory and an initrd begin and end inside of a page, and keeps away from them. Of
+        the free areas, of which there are several then, memtest tests the largest."""
         low, _ = self.free()
         start, size = low + 64 * MIB + 0xF98, 0x3458  # its ends are in five pages
         source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], self.board.device_tree())
@@ -295,6 +305,11 @@ class SecondStageTest(BootCase, RamCase):
         self.own_start(f"-o /own -r {self.folder}/noise")
         _, _, used = self.banks()[0]
         self.assertTrue([area for area in used if area[0] <= start and area[1] >= start + size], used)
+        self.need("CMD_MEMTEST", "memtest")
+        tested = re.search(r"0x(\w+) -> 0x(\w+)", "\n".join(self.shell("memtest -b", seconds=60)))
+        self.assertLessEqual(
+            abs(int(tested[2], 16) - self.free()[1]), 4096, "memtest tests another area than the largest"
+        )
 
     def test_sizes_of_one_cell(self):
         """It finds its memory also where the device tree tells of sizes by one cell."""
