@@ -57,6 +57,7 @@ class Station:
 
     :param files: what its TFTP server has
     :param options: DHCP options beside the usual ones, as scapy names them
+    :param lease: the address that its DHCP server gives
     :param next_server: where its DHCP server sends guests for their files
     :param names: host names that its name server knows, with their addresses, or with the names that they stand for
     :param loses: tells of each frame, by its number in either direction, whether it is lost
@@ -73,6 +74,7 @@ class Station:
         self,
         files: Mapping[str, bytes] | None = None,
         options: tuple[tuple[str, Any], ...] = (),
+        lease: str = LEASE,
         next_server: str = ADDRESS,
         names: Mapping[str, str] | None = None,
         loses: Callable[[int], bool] = lambda _: False,
@@ -91,7 +93,7 @@ class Station:
         self.uploads: dict[str, bytes] = {}
         self.dhcp: list[dict[str, Any]] = []
         self._options = options
-        self._next_server = next_server
+        self._given, self._next_server = lease, next_server
         self._names = dict(names or {})
         self._loses = loses
         self._stops, self._reason = stops, reason
@@ -147,9 +149,10 @@ class Station:
             return
         options = [("message-type", kind), ("server_id", ADDRESS), ("lease_time", 3600), ("subnet_mask", NETMASK)]
         asker = {"chaddr": packet[BOOTP].chaddr, "xid": packet[BOOTP].xid}
-        boot = BOOTP(op=2, yiaddr=LEASE, siaddr=self._next_server, **asker)
-        ether = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / IP(src=ADDRESS, dst="255.255.255.255")
-        yield ether / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
+        boot = BOOTP(op=2, yiaddr=self._given, siaddr=self._next_server, **asker)
+        anybody = ("ff:ff:ff:ff:ff:ff", "255.255.255.255")  # RFC 2131: where the guest cannot do without
+        mac, address = anybody if packet[BOOTP].flags.B else (packet.src, self._given)
+        yield Ether(src=MAC, dst=mac) / IP(src=ADDRESS, dst=address) / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
 
     def _resolved(self, query: Any, head: Any) -> Any:
         name = query.qd[0].qname.decode().rstrip(".") if query.qd[0].qtype == 1 else ""

@@ -125,9 +125,9 @@ class StoredTest(case.BootloaderTestCase):
     def test_not_overwritten(self):
         """loadenv -n leaves the files alone that are there, and without -n none."""
         self.need("CMD_LOADENV", "loadenv")
-        self.shell("mkdir -p /a /b; echo -o /a/one saved; echo -o /a/two saved; saveenv /saved /a; echo -o /b/one own")
-        self.shell("loadenv -n /saved /b")
-        self.assertEqual(self.shell("cat /b/one /b/two"), ["own", "saved"])
+        self.shell("mkdir -p /a /b; echo -o /a/one saved; echo -o /a/two saved; saveenv /saved /a")
+        self.shell("echo -o /b/one our own one; loadenv -n /saved /b")
+        self.assertEqual(self.shell("cat /b/one /b/two"), ["our own one", "saved"])
         self.shell("loadenv /saved /b")
         self.assertEqual(self.shell("cat /b/one /b/two; rm -r /a /b; rm /saved"), ["saved", "saved"])
 

@@ -104,6 +104,13 @@ class PeerTest(PeerCase):
         self.shell(f"ifdown -a; global.net.server=10.9.0.77; dhcp {self.node}", seconds=60)
         self.assertEqual(self.answer("echo $global.net.server; global.net.server="), "10.9.0.77")
 
+    def test_another_lease(self):
+        """Asked again, DHCP takes another address where the server gives one."""
+        self.serve()
+        self.peer.__exit__()
+        self.serve(lease="10.9.0.43")
+        self.assertEqual(self.answer(f"echo ${self.node}.ipaddr"), "10.9.0.43")
+
     def test_stray_lease(self):
         """A lease that answers somebody else's request is not taken."""
 
