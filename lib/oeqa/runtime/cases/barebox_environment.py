@@ -39,7 +39,7 @@ class StoredTest(case.BootloaderTestCase):
         self.shell(f"nv kept={self.word}; saveenv; nv late={self.word}")
         self.board.reset()
         self.assertEqual(self.answer("echo $nv.kept $global.kept $nv.late"), " ".join(3 * [self.word]))
-        self.shell("nv.late=again")  # by assignment
+        self.shell("nv.late=again; saveenv /backup")  # by assignment, and saved elsewhere
         self.board.reset()
         self.assertEqual(self.answer("echo $nv.late $global.late"), "again again")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """barebox starts, feeds and stops the board's watchdogs, and what is not fed resets the machine."""
 
-import re
+import time
 
 from oeqa.barebox.keyboard import KeyboardCase
 
@@ -55,13 +55,14 @@ class ExpiryTest(WatchdogCase):
             if device.model not in self.seconds:
                 continue
             seconds = self.seconds[device.model]
-            self.shell(f"wd -d {node} {seconds}")
             self.board.events()
-            self.press("i=0; while true; do sleep 1; let i++; echo second $i; done\r")
-            text = self.see(self.board.dialect.banner.pattern, seconds=120)
-            self.assertGreaterEqual(len(re.findall(r"second \d+", text)), seconds - 1, text)
-            self.assertTrue([x for x in self.board.events() if x["event"] == "RESET"])
-            self.see("^Hit ")
+            started = time.monotonic()  # by the host's clock: a guest that has to wait for its turn counts nothing
+            self.press(f"wd -d {node} {seconds}\r")
+            while not any(x["event"] == "RESET" for x in self.board.events()):
+                self.assertLess(time.monotonic() - started, 120, "no reset")
+                time.sleep(0.05)
+            self.assertGreaterEqual(time.monotonic() - started, seconds, "the watchdog is too fast")
+            self.see("^Hit ", seconds=120)
             self.press("\r")
             self.prompt()
 
