@@ -118,6 +118,14 @@ class BlspecTest(HandoverCase):
         with self.started("boot bootchooser") as handed:
             self.assertEqual(set(handed.bootargs.split()), {"bootchooser.active=otter", "entry=b-old"})
 
+    def test_chosen_in_vain(self):
+        """What the boot chooser did not boot leaves no trace on the command line of what is booted then."""
+        self.need("BOOTCHOOSER", "bootchooser")
+        path = f"{self.folder}/loader/entries/full.conf"
+        self.shell(f"global bootchooser.targets=otter; global bootchooser.otter.boot={path}; boot -d bootchooser")
+        with self.started("boot DISK/loader/entries/b-old.conf") as handed:
+            self.assertEqual(handed.bootargs, "entry=b-old")
+
     def test_chosen_override(self):
         """Parts of the entry that the boot chooser boots can be replaced, too."""
         self.need("BOOTCHOOSER", "bootchooser")
