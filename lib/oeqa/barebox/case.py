@@ -32,13 +32,15 @@ class BootloaderTestCase(unittest.TestCase):
 
     ``target`` is the library's :class:`~oeqa.barebox.target.Target`, or oeqa's controller, whose ``barebox`` is one.
     ``bootloader`` names the one whose shell the case speaks, ``variant`` how the machine differs from its description.
-    A class that is ``slow`` is left to the nightly run. ``needs`` are Kconfig symbols without which its cases are
-    skipped before the machine of the variant is made.
+    A class that is ``slow`` is left to the nightly run, and so is one with ``many_starts`` on a machine where a start
+    is slow. ``needs`` are Kconfig symbols without which its cases are skipped before the machine of the variant is
+    made.
     """
 
     bootloader: ClassVar[str] = "barebox"
     variant: ClassVar[Variant] = Variant()
     slow: ClassVar[bool] = False
+    many_starts: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     target: Any = None
     maxDiff = None
@@ -54,8 +56,9 @@ class BootloaderTestCase(unittest.TestCase):
         found = self.board.firmware.bootloader
         if found != self.bootloader:
             self.skipTest(f"the case is for {self.bootloader}, the firmware is {found}")
-        if self.slow and not self.board.slow:
-            self.skipTest("slow: left to a run with --slow (BAREBOX_TEST_SLOW)")
+        slow_start = self.many_starts and self.board.machine.bootloader(self.bootloader).slow_start
+        if (self.slow or slow_start) and not self.board.slow:
+            self.skipTest(f"slow{' to start here' * slow_start}: left to a run with --slow (BAREBOX_TEST_SLOW)")
         for symbol in self.needs:
             self.need(symbol, symbol.partition("CMD_")[2].lower())
         self.want(self.variant)

@@ -90,7 +90,8 @@ class Flash:
 @dataclass(frozen=True)
 class Bootloader:
     """How one bootloader is started on the machine; ``load`` is QEMU's option, kernel or bios. ``state_disk`` is QEMU's
-    model of a disk that the bootloader can keep its state on, where the described ones are none."""
+    model of a disk that the bootloader can keep its state on, where the described ones are none. ``slow_start``: a
+    start takes so long that cases with many of them are slow."""
 
     load: str
     image: str
@@ -101,6 +102,7 @@ class Bootloader:
     bios: Bios | None = None
     flash: Flash | None = None
     state_disk: str = ""
+    slow_start: bool = False
 
 
 @dataclass(frozen=True)

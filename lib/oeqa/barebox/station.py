@@ -152,7 +152,8 @@ class Station:
         boot = BOOTP(op=2, yiaddr=self._given, siaddr=self._next_server, **asker)
         anybody = ("ff:ff:ff:ff:ff:ff", "255.255.255.255")  # RFC 2131: where the guest cannot do without
         mac, address = anybody if packet[BOOTP].flags.B else (packet.src, self._given)
-        yield Ether(src=MAC, dst=mac) / IP(src=ADDRESS, dst=address) / UDP(sport=67, dport=68) / boot / DHCP(options=[*options, *self._options, "end"])
+        head = Ether(src=MAC, dst=mac) / IP(src=ADDRESS, dst=address) / UDP(sport=67, dport=68)
+        yield head / boot / DHCP(options=[*options, *self._options, "end"])
 
     def _resolved(self, query: Any, head: Any) -> Any:
         name = query.qd[0].qname.decode().rstrip(".") if query.qd[0].qtype == 1 else ""

@@ -27,6 +27,8 @@ class AutobootCase(KeyboardCase):
 
 
 class AutobootTest(AutobootCase):
+    many_starts = True
+
     def test_countdown(self):
         """It counts down, second by second, and boots its target. Where one key alone stops it, others do not, nor do
         they have it start anew."""

@@ -236,6 +236,8 @@ class Choice:
 
 
 class ConditionsTest(ChooserCase):
+    many_starts = True
+
     def test_conditions(self):
         """The conditions for a new start can be changed, and taken back."""
         self.need("CMD_GLOBAL", "global")
@@ -250,11 +252,7 @@ class ConditionsTest(ChooserCase):
 class NvTest(Choice, ChooserCase):
     """The counters are variables of the environment."""
 
-    @property
-    def slow(self):
-        """Whether this machine's flash is."""
-        flash = self.board.machine.bootloader(self.bootloader).flash
-        return bool(flash and flash.slow)
+    many_starts = True
 
 
 class StateTest(Choice, ChooserCase):

@@ -26,7 +26,7 @@ def stored(content):
         place = content.find(MAGIC, place + 1)
 
 
-class StoredTest(case.BootloaderTestCase):
+class StoredCase(case.BootloaderTestCase):
     variant = Variant(flash=True)
     needs = ("CMD_SAVEENV", "CMD_NV")
 
@@ -34,6 +34,8 @@ class StoredTest(case.BootloaderTestCase):
         super().setUp()
         self.word = f"w{random.getrandbits(64):x}"
 
+
+class KeptTest(StoredCase):
     def test_over_reset(self):
         """Over a reset, a saved variable is kept, also as a global one; a changed one is saved by the reset itself."""
         self.shell(f"nv kept={self.word}; saveenv; nv late={self.word}")
@@ -42,6 +44,10 @@ class StoredTest(case.BootloaderTestCase):
         self.shell("nv.late=again; saveenv /backup")  # by assignment, and saved elsewhere
         self.board.reset()
         self.assertEqual(self.answer("echo $nv.late $global.late"), "again again")
+
+
+class StoredTest(StoredCase):
+    many_starts = True
 
     def test_init_scripts(self):
         """Each init script runs, in the order of their names, also behind one that fails."""

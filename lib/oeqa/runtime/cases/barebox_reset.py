@@ -75,6 +75,7 @@ class AgainTest(case.BootloaderTestCase):
     """Resets in a row, each of which has to leave the machine as the one before."""
 
     resets = 2
+    many_starts = True
 
     def state(self):
         """What must not change from start to start: memory, devices, clocks, the log's errors."""

@@ -193,6 +193,8 @@ class StateTest(DiskCase):
 
 
 class RedundancyTest(DiskCase):
+    many_starts = True
+
     def test_copies(self):
         """There are three valid copies with the value, one in each stride."""
         self.set(self.value)
@@ -265,6 +267,7 @@ class PowerCutTest(DiskCase, CutCase):
     """The power fails while the state is written, at random moments."""
 
     cuts = 3
+    many_starts = True
 
     def test_old_or_new(self):
         """After the power failed in a row of writes, the value is the last reported as saved, or a newer one."""
