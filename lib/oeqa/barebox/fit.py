@@ -20,7 +20,7 @@ from . import devicetree, tools
 from .errors import UsageError
 
 ARCHES = {"aarch64": "arm64", "riscv64": "riscv", "x86_64": "x86_64"}
-KERNEL, OTHER_KERNEL, INITRD = "kernel-1", "kernel-2", "ramdisk-1"
+KERNEL, OTHER_KERNEL, INITRD, OTHER_INITRD = "kernel-1", "kernel-2", "ramdisk-1", "ramdisk-2"
 SOURCE = """/dts-v1/;
 / {{
     description = "of the test";
@@ -29,7 +29,7 @@ SOURCE = """/dts-v1/;
     configurations {{
         default = "conf-1";
         {boards}
-        conf-1 {{ description = "one"; kernel = "kernel-1"; ramdisk = "ramdisk-1"; {signature} }};
+        conf-1 {{ description = "one"; kernel = "kernel-1"; ramdisk = "{initrds}"; {signature} }};
     }};
 }};
 """
@@ -48,9 +48,9 @@ SIGNATURE = """signature-1 {{
 def make(
     arch: str, images: Mapping[str, bytes], key: Path | None, boards: Sequence[tuple[str, Sequence[str]]] = ()
 ) -> bytes:
-    """A FIT image with a configuration of kernel-1 and ramdisk-1, which is the default.
+    """A FIT image with a configuration of kernel-1 and all ramdisks, which is the default.
 
-    :param images: contents by name: kernel-1, ramdisk-1 and others, which the configuration does not name
+    :param images: contents by name: kernel-1, ramdisk-1 and others; kernels which the configuration does not name, too
     :param key: signs the configuration, which is unsigned where it is left out
     :param boards: configurations before it, by their kernels, each with the boards that it is for, the best one first
     :raises Unavailable: mkimage or dtc are not installed
@@ -68,7 +68,9 @@ def make(
             BOARD.format(number=number, kernel=kernel, compatible='", "'.join(compatible))
             for number, (kernel, compatible) in enumerate(boards)
         )
-        (folder / "its").write_text(SOURCE.format(images=nodes, boards=others, signature=signature), encoding="utf-8")
+        initrds = '", "'.join(image for image in images if image.startswith("ramdisk"))
+        source = SOURCE.format(images=nodes, boards=others, initrds=initrds, signature=signature)
+        (folder / "its").write_text(source, encoding="utf-8")
         signed: list[str | Path] = ["-k", key_folder(key), "-r"] if key else []
         tools.run("mkimage", ["-f", folder / "its", *signed, folder / "itb"])
         return (folder / "itb").read_bytes()

@@ -44,6 +44,7 @@ def files(key, arch):
 def hashed(arch):
     """FIT images that nobody signed: a good one, and such as differ from it in one bit."""
     good = fit.make(arch, {fit.KERNEL: kernel(arch), fit.INITRD: INITRD}, None)
+    two = fit.make(arch, {fit.KERNEL: kernel(arch), fit.INITRD: INITRD, fit.OTHER_INITRD: OTHER_INITRD}, None)
     digest, part = hashlib.sha256(INITRD).digest(), kernel(arch)[1 << 17 :][:64]
     return {
         "good": good,
@@ -53,6 +54,8 @@ def hashed(arch):
         "digest-last": fit.flip(good, digest, len(digest) - 1),
         "no-digest": good.replace(b"hash-1\0", b"nothng\0"),
         "boards": boards(arch),
+        "two": two,
+        "second-bit": fit.flip(two, OTHER_INITRD[-64:], 63),
     }
 
 
@@ -103,6 +106,14 @@ class HashTest(HandoverCase):
         """One bit changed in the kernel, or the last one of the initrd: refused, and what is wrong is named."""
         self.refuses("kernel-bit", "kernel-1/hash-1: hash BAD")
         self.refuses("initrd-bit", "ramdisk-1/hash-1: hash BAD")
+
+    def test_two_initrds(self):
+        """An image with two initrds is booted with both, and one bit changed in the second one is refused."""
+        self.refuses("second-bit", "ramdisk-2/hash-1: hash BAD")
+        with self.started("bootm DISK/two") as handed:
+            start, end = handed.initrd
+            found = self.board.memory(start, end - start)
+            self.assertTrue(0 == found.find(INITRD) < found.find(OTHER_INITRD), "not both initrds, one after the other")
 
     def test_changed_digest(self):
         """One bit changed in a digest, the first or the last one."""
