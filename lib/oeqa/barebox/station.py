@@ -26,6 +26,8 @@ DNS_PORT = 53
 TFTP_PORT = 69
 DATA_PORT = 50069
 NOT_FOUND = 1
+ERROR = b"\0\5"
+"""How a TFTP error begins."""
 
 
 def with_right_sums(packet: Any) -> bytes:

@@ -59,13 +59,14 @@ class AutobootTest(AutobootCase):
     def test_menu(self):
         """The key m leads to the menu, beside another key that stops; and the machine starts again from there."""
         self.need("CMD_MENU")
-        self.start(autoboot_timeout=20, autoboot_abort_key="x")
-        self.press("m")
-        self.assertNotIn(TARGET, self.see("[Ss]hell", seconds=60))
-        self.board.query("system_reset")
-        self.see("^Hit ", seconds=90)
-        self.press("x")
-        self.prompt()
+        for key in ("x", CTRL_C):
+            self.start(autoboot_timeout=20, autoboot_abort_key="ctrl-c" if key == CTRL_C else key)
+            self.press("m")
+            self.assertNotIn(TARGET, self.see("[Ss]hell", seconds=60))
+            self.board.query("system_reset")
+            self.see("^Hit ", seconds=90)
+            self.press(key)
+            self.prompt()
 
     def test_ctrl_c(self):
         """Where Ctrl-C alone stops the countdown, no other key does, and Ctrl-C does."""

@@ -128,6 +128,22 @@ class StoredTest(StoredCase):
         self.assertEqual(self.answer("cat /loaded/b/word"), self.word)
         self.shell("test -e /loaded/empty; test -s /loaded/b/word; rm -r /a /loaded; rm /saved")
 
+    def test_other_variables(self):
+        """The variables of an environment that is loaded from another file take effect at once."""
+        self.need("CMD_LOADENV", "loadenv")
+        self.shell(f"nv other={self.word}; saveenv /saved; nv other=x; loadenv /saved")
+        self.assertEqual(self.answer("echo $nv.other $global.other; rm /saved"), f"{self.word} {self.word}")
+
+    def test_refused_variable(self):
+        """A variable takes no value that its global one does not, and is not changed by it."""
+        self.need("CMD_BOOTM", "bootm")
+        self.shell("nv bootm.verify=none")
+        for command in ("nv.bootm.verify=otter", "nv bootm.verify=otter"):
+            result = self.attempt(command)
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertEqual(self.answer("echo $nv.bootm.verify $global.bootm.verify"), "none none", command)
+        self.shell("global.bootm.verify=available; nv -r bootm.verify")
+
     def test_not_overwritten(self):
         """loadenv -n leaves the files alone that are there, and without -n none."""
         self.need("CMD_LOADENV", "loadenv")
@@ -172,7 +188,10 @@ class StoredTest(StoredCase):
 
 
 class InjectedTest(case.BootloaderTestCase):
-    texts = (("nv/otter", "swims = well"), ("nv/autoboot_timeout", "7"), ("boot/mine", "#!/bin/sh\necho mine runs\n"))
+    texts = (
+        *(("nv/otter", "swims = well"), ("nv/autoboot_timeout", "7"), ("boot/mine", "#!/bin/sh\necho mine runs\n")),
+        ("data/boot-template", "of the host\n"),
+    )
     large = random.randbytes(33_000).hex()
     variant = Variant(
         fw_cfg=(*((f"opt/org.barebox.env/{name}", text) for name, text in texts), ("opt/org.example/large", large))
@@ -192,6 +211,10 @@ class InjectedTest(case.BootloaderTestCase):
     def test_script(self):
         """A boot script that QEMU hands over runs."""
         self.assertIn("mine runs", "\n".join(self.attempt("boot mine").lines))
+
+    def test_replaced(self):
+        """A file that QEMU hands over stands in for the built-in one of the same name."""
+        self.assertEqual(self.shell("cat /env/data/boot-template"), ["of the host"])
 
     def test_files(self):
         """fw_cfg's files are read as QEMU has them."""

@@ -108,7 +108,7 @@ class FatWriteTest(FilesCase):
 # Classes share disks, and so starts of the machine.
 LINUX = Variant(
     drives=(
-        Drive("ext4", images.ext4(tree, 24 * MIB)),
+        Drive("ext4", images.ext4(tree, 24 * MIB, more=["-g", "256"])),  # in several groups of blocks
         Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-g", "1024", "-O", "^extents,^64bit"])),
         Drive("squashfs", images.squashfs(tree)),
     )

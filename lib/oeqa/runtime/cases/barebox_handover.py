@@ -36,6 +36,15 @@ def cells(*numbers):
 class BootCase(HandoverCase):
     files = files
 
+    def source(self):
+        """QEMU's device tree."""
+        return tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], self.board.device_tree())
+
+    def source_of_one_cell(self):
+        """The same with sizes of one cell."""
+        source = self.source().replace("#size-cells = <0x02>", "#size-cells = <0x01>", 1)
+        return re.sub(r"(?m)^\t\treg = <(.*)>;$", lambda found: f"\t\treg = <{shorter(found[1])}>;", source)
+
     def own(self, source):
         """Have a device tree as the guest's file /own."""
         self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-'], source.encode()))} /own")
@@ -208,9 +217,7 @@ class BootmTest(BootCase):
 
     def test_own_tree(self):
         """A device tree of one's own is handed over in place of barebox', with memory, command line and version."""
-        blob = self.board.device_tree()
-        source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], blob)
-        source = source.replace("/dts-v1/;", "/dts-v1/; /memreserve/ 0x12345000 0x3000;")
+        source = self.source().replace("/dts-v1/;", "/dts-v1/; /memreserve/ 0x12345000 0x3000;")
         source += '/ { model = "own"; memory@dead0000 { device_type = "memory"; reg = <0 0xdead0000 0 0x1000>; }; };\n'
         self.own(source)
         self.shell("global linux.bootargs.base=mine")
@@ -220,30 +227,19 @@ class BootmTest(BootCase):
             self.assertTrue(handed.tree["/chosen"]["barebox-version"].startswith(b"barebox-"))
             self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
 
-    def test_overlay(self):
-        """An overlay is applied to what the kernel gets."""
-        self.need("CMD_OF_OVERLAY", "of_overlay")
-        self.own("/dts-v1/; /plugin/; &{/} { overlaid { here = <7>; }; };")
-        self.shell("of_overlay /own")
-        with self.started("bootm DISK/image") as handed:
-            self.assertEqual(handed.tree.get("/overlaid"), {"here": bytes([0, 0, 0, 7])})
+    def test_appended_arguments(self):
+        """Where that is asked for, what the device tree has of a command line goes before barebox' own part."""
+        self.own(f'{self.source()} / {{ chosen {{ bootargs = "tree=1 tree=2"; }}; }};')
+        self.shell("global linux.bootargs.base=mine; global linux.bootargs_append=1")
+        with self.started("bootm -o /own DISK/image") as handed:
+            self.assertEqual(handed.bootargs, "tree=1 tree=2 mine")
 
-    def test_overlay_references(self):
-        """What refers to nodes within an overlay, also several times in one property, still does so for the kernel."""
-        self.need("CMD_OF_OVERLAY", "of_overlay")
-        self.own(
-            """/dts-v1/; /plugin/; &{/} {
-                pond: pond { }; lake: lake { };
-                river { into = <&lake 1 &pond 2 &lake>; other = <&pond>; deep { from = <7 &lake>; }; };
-            };"""
-        )
-        self.shell("of_overlay /own")
-        with self.started("bootm DISK/image") as handed:
-            pond, lake = (handed.tree[path]["phandle"] for path in ("/pond", "/lake"))
-            self.assertEqual([node.get("phandle") for node in handed.tree.values()].count(lake), 1)
-            self.assertEqual(handed.tree["/river"]["into"], lake + cells(1) + pond + cells(2) + lake)
-            self.assertEqual(handed.tree["/river"]["other"], pond)
-            self.assertEqual(handed.tree["/river/deep"]["from"], cells(7) + lake)
+    def test_sizes_of_one_cell(self):
+        """A device tree that tells of sizes by one cell is told of the memory by one."""
+        self.own(self.source_of_one_cell())
+        with self.started("bootm -o /own DISK/image") as handed:
+            reg = handed.tree[next(path for path in handed.tree if path.startswith("/memory"))]["reg"]
+            self.assertEqual((len(reg), reg[8:]), (12, cells(self.board.machine.qemu.memory * MIB)))
 
     def test_refused(self):
         """No kernel, initrd or device tree, or a kernel larger than the memory: that is said, and nothing is booted."""
@@ -298,10 +294,9 @@ class SecondStageTest(BootCase, RamCase):
         the free areas, of which there are several then, memtest tests the largest."""
         low, _ = self.free()
         start, size = low + 64 * MIB + 0xF98, 0x3458  # its ends are in five pages
-        source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], self.board.device_tree())
         reserved = f"otters@{start:x} {{ reg = <{start >> 32} {start & 0xFFFFFFFF} 0 {size}>; }};"
         cells = "#address-cells = <2>; #size-cells = <2>; ranges;"
-        self.own(f"{source} / {{ reserved-memory {{ {cells} {reserved} }}; }};")
+        self.own(f"{self.source()} / {{ reserved-memory {{ {cells} {reserved} }}; }};")
         self.own_start(f"-o /own -r {self.folder}/noise")
         _, _, used = self.banks()[0]
         self.assertTrue([area for area in used if area[0] <= start and area[1] >= start + size], used)
@@ -314,10 +309,7 @@ class SecondStageTest(BootCase, RamCase):
     def test_sizes_of_one_cell(self):
         """It finds its memory also where the device tree tells of sizes by one cell."""
         banks = self.banks()
-        source = tools.run("dtc", ["-q", "-I", "dtb", "-O", "dts", "-"], self.board.device_tree())
-        source = source.replace("#size-cells = <0x02>", "#size-cells = <0x01>", 1)
-        source = re.sub(r"(?m)^\t\treg = <(.*)>;$", lambda found: f"\t\treg = <{shorter(found[1])}>;", source)
-        self.own(source)
+        self.own(self.source_of_one_cell())
         self.own_start("-o /own")
         self.check_banks(banks)
 

@@ -268,6 +268,14 @@ class PeerTest(PeerCase):
         self.shell("tftp source /source; tftp -p /source up", seconds=90)
         self.assertEqual(self.hash(server.uploads["up"]), self.hash(content))
 
+    def test_unread(self):
+        """A file that is read in part is given up towards the server, so that it does not send the rest again."""
+        self.need("FS_TFTP")
+        server = self.serve(files={"file": random.randbytes(100_000)})
+        self.shell("mkdir -p /net; mount -t tftp 10.9.0.1 /net; md -b -s /net/file 0+16; umount /net", seconds=60)
+        words = [bytes(x[UDP].payload)[:2] for x in server.frames if UDP in x and x[UDP].dport == station.DATA_PORT]
+        self.assertIn(station.ERROR, words, "no word of it to the server")
+
     def test_error_in_the_middle(self):
         """A server that breaks a transfer off with an error is told of, and the download fails."""
         self.need("CMD_TFTP", "tftp")

@@ -99,6 +99,15 @@ class PrngTest(RngCase):
             constant = [place for place, column in enumerate(zip(*found)) if len(set(column)) == 1]
             self.assertEqual(constant, [], f"bytes of {size} that never change")
 
+    def test_seed(self):
+        """A seed adds to what there is: the same one twice gives two rows of numbers."""
+        self.need("CMD_SEED", "seed")
+        found = []
+        for _ in range(2):
+            self.shell("seed 5")
+            found.append(self.read("prng", 64))
+        self.assertNotEqual(*found)
+
     def test_seeded(self):
         """Each start has pseudo-random numbers of its own."""
         first = self.read("prng", 64)

@@ -51,6 +51,12 @@ class ScriptTest(case.BootloaderTestCase):
         ways = [f"in {n}" for n in range(8)], [f"out {n}" for n in reversed(range(8))]
         self.assertEqual(self.shell(f"sh {FOLDER}/call0"), [*ways[0], "bottom", *ways[1]])
 
+    def test_exported(self):
+        """Scripts see exported variables, as they are at the time, over several calls, and export none upwards."""
+        self.shell("export otter=1; otter=2; echo -o /inner 'echo [$otter] [$beaver]'; echo -o /middle 'sh /inner'")
+        self.shell("echo -o /outer 'export beaver=3; sh /middle'")
+        self.assertEqual(self.shell("sh /inner; sh /outer; sh /middle"), ["[2] []", "[2] [3]", "[2] []"])
+
     def test_many_lines(self):
         """A script of some hundred lines runs to its end, in order."""
         lines = [f'n="{number}"; echo line $n' for number in range(120)]

@@ -24,12 +24,12 @@ def variable(name, offset, default=0):
     return f'{name}@{offset:x} {{ reg = <{offset} 4>; type = "uint32"; default = <{default}>; }};'
 
 
-def nodes(more=""):
+def nodes(more="", options=""):
     """A state of storage type "direct", found by the UUID of its partition; ``more`` are further variables."""
     return f"""
 partitions {{ compatible = "fixed-partitions"; {CELLS} place: state {{ partuuid = "{PARTITION}"; }}; }};
 otterstate {{
-    {CELLS} compatible = "barebox,state"; magic = <{MAGIC}>; backend = <&place>; backend-type = "raw";
+    {CELLS} compatible = "barebox,state"; magic = <{MAGIC}>; {options} backend = <&place>; backend-type = "raw";
     backend-storage-type = "direct"; backend-stridesize = <{STRIDE}>;
     bootstate {{
         {CELLS} system0 {{ {CELLS} {variable("attempts", 0, DEFAULT)} {variable("priority", 4)} }};
@@ -46,11 +46,11 @@ aliases {{ otter = "/otterstate"; }};
 """
 
 
-def trees(more=""):
+def trees(*args):
     """The state as a device tree by itself, and as an overlay."""
     return {
-        "tree": f"/dts-v1/; / {{ {nodes(more)} }};",
-        "overlay": f"/dts-v1/; /plugin/; &{{/}} {{ {nodes(more)} }};",
+        "tree": f"/dts-v1/; / {{ {nodes(*args)} }};",
+        "overlay": f"/dts-v1/; /plugin/; &{{/}} {{ {nodes(*args)} }};",
     }
 
 
@@ -150,6 +150,22 @@ class StateTest(DiskCase):
         found = self.data().values()
         self.assertEqual([data[56:] for data in found], COPIES * [(7).to_bytes(4, "little")])
 
+    def test_foreign_content(self):
+        """Where that is asked for, something else that is in the place of any copy is not overwritten."""
+        self.board.off()
+        content = bytearray(self.path().read_bytes())
+        for number in range(COPIES):
+            start = START + number * STRIDE
+            content[start : start + STRIDE] = random.randbytes(STRIDE) if number == 0 else bytes(STRIDE)
+        self.path().write_bytes(content)
+        self.addCleanup(self.board.discard)
+        self.describe(trees("", "keep-previous-content;"))
+        self.load()
+        result = self.attempt(f"{FIRST}=1; state -s otter")
+        self.assertIn("foreign content", "\n".join(result.lines))
+        self.board.off()
+        self.assertEqual(self.hash(self.path().read_bytes()), self.hash(content))
+
     def test_types(self):
         """A change of a variable of any type is saved, as its type has it, and what its type cannot have is refused."""
         self.load()
@@ -165,6 +181,8 @@ class StateTest(DiskCase):
             found = self.data().values()
             self.assertEqual([data[place : place + len(expected)] for data in found], COPIES * [expected], variable)
             self.assertEqual(self.answer(f"echo $otter.{variable}"), value)
+        self.shell("otter.name=ab; state -s otter; state -l otter")
+        self.assertEqual(self.answer("echo $otter.name"), "ab")
         for variable, value in (("ethernet", "heron"), ("name", 30 * "x"), ("colour", "loud")):
             before = self.answer(f"echo $otter.{variable}")
             result = self.attempt(f"otter.{variable}={value}")

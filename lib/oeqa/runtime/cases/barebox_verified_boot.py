@@ -130,6 +130,13 @@ class HashTest(HandoverCase):
         with self.started("bootm DISK/boards") as handed:
             self.check_kernel(handed)
 
+    def test_asked_on_the_command_line(self):
+        """bootm -c asks for digests where nobody else does, and not for a signature."""
+        self.shell("global.bootm.verify=none")
+        self.refused("bootm -c DISK/initrd-bit", "ramdisk-1/hash-1: hash BAD")
+        with self.started("bootm -c DISK/good") as handed:
+            self.check_kernel(handed)
+
     def test_not_asked(self):
         """Where nobody asks for digests, they are not looked at."""
         self.shell("global.bootm.verify=none")
