@@ -216,6 +216,8 @@ class Choice:
     def test_all_used_up(self):
         """Where that is asked for, attempts and priorities start anew once all are zero, and not before."""
         self.configure(reset_attempts="all-zero", reset_priorities="all-zero")
+        self.fresh(**{A: (20, 0), B: (0, 2)})
+        self.assertEqual(self.chooser().attempts[A], 3, "a disabled system's attempts count")
         for left in ({A: 2, B: 0}, {A: 0, B: 2}):
             self.fresh(**{A: (20, left[A]), B: (10, left[B])})
             self.assertEqual(self.chooser().attempts, left)

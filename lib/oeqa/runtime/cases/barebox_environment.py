@@ -75,6 +75,7 @@ class StoredTest(StoredCase):
     def test_variables_alone(self):
         """nv -s saves the variables, so that a removed one stays away, and no other change of the environment."""
         self.shell("mkdir -p /env/kept; echo -o /env/kept/word before; nv gone=1; nv kept=1; saveenv")
+        self.board.reset()
         self.shell(f"nv -r gone; nv kept={self.word}; echo -o /env/kept/word after; nv -s")
         self.board.cut()
         self.assertEqual(self.answer("echo [$nv.gone] [$global.gone] $nv.kept"), f"[] [] {self.word}")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """barebox on the network: leases, files of every size, servers that misbehave, links that lose and go."""
 
+import gzip
 import random
 import time
 
-from oeqa.barebox import station
+from oeqa.barebox import payload, station
 from oeqa.barebox.network import NetworkCase, PeerCase
 from oeqa.barebox.station import ARP, BOOTP, ICMP, IP, UDP, Ether, Station
 
@@ -275,6 +276,17 @@ class PeerTest(PeerCase):
         self.shell("mkdir -p /net; mount -t tftp 10.9.0.1 /net; md -b -s /net/file 0+16; umount /net", seconds=60)
         words = [bytes(x[UDP].payload)[:2] for x in server.frames if UDP in x and x[UDP].dport == station.DATA_PORT]
         self.assertIn(station.ERROR, words, "no word of it to the server")
+
+    def test_packed_kernel(self):
+        """A compressed kernel is fetched by TFTP once, from its beginning to its end."""
+        self.need("FS_TFTP")
+        self.need("CMD_BOOTM", "bootm")
+        self.need("ZLIB", "uncompress")
+        packed = gzip.compress(payload.image(payload.check(self.board.machine.arch), 1 << 18))
+        server = self.serve(files={"image.gz": packed})
+        self.shell("mkdir -p /net; mount -t tftp 10.9.0.1 /net; bootm -d /net/image.gz; umount /net", seconds=60)
+        sent = sum(UDP in x and x[UDP].dport == station.DATA_PORT for x in server.frames)
+        self.assertLess(sent, 1.5 * len(packed) / BLOCK + 20, "acknowledged blocks")
 
     def test_error_in_the_middle(self):
         """A server that breaks a transfer off with an error is told of, and the download fails."""
