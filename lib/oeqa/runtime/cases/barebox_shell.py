@@ -138,6 +138,17 @@ class FileTest(case.BootloaderTestCase):
         self.shell(f"rm {b}")
         self.shell(f"test -e {b}", status=1)
 
+    def test_parts(self):
+        """Files are copied and compared from a place on, up to their end where no amount is named, and no further."""
+        self.need("CMD_MEMCPY", "memcpy")
+        self.need("CMD_MEMCMP", "memcmp")
+        self.shell("echo -n -o /digits 0123456789; memcpy -s /digits -d /part 4 2; memcmp -s /digits -d /part 4 2")
+        self.assertEqual(self.answer("ls -l /part").split()[1], "8")
+        self.assertEqual(self.dump("/part", 8), b"\0\x00456789")
+        for command in ("memcpy -s /digits -d /more 0 0 100", "memcmp -s /digits -d /part 3 2"):
+            self.assertNotEqual(self.attempt(command).status, 0, command)
+        self.shell("rm /digits /part /more")
+
     def test_folders(self):
         """Folders nest, are listed, and are removed when they are empty only."""
         self.shell(f"mkdir -p {self.folder}/x/y; echo -o {self.folder}/x/file text")
