@@ -39,4 +39,5 @@ BAREBOX_PATCHES = " \
     file://0036-fs-nfs-fail-where-a-file-is-not-there.patch \
     file://0037-memory-reserve-the-end-of-a-region-that-is-not-page-.patch \
     file://0038-fs-keep-the-size-of-a-file-that-cannot-be-truncated.patch \
+    file://0039-clocksource-efi-x86-measure-the-TSC-s-frequency-more.patch \
 "
