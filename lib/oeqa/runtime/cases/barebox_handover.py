@@ -234,6 +234,16 @@ class BootmTest(BootCase):
         with self.started("bootm -o /own DISK/image") as handed:
             self.assertEqual(handed.bootargs, "tree=1 tree=2 mine")
 
+    def test_handles(self):
+        """What barebox adds to a device tree of one's own is not taken for what is in there."""
+        ours = devicetree.from_source(self.shell("of_dump /"))
+        highest = max(int.from_bytes(node["phandle"], "big") for node in ours.values() if "phandle" in node)
+        others = "".join(f"otter{n} {{ phandle = <{highest + n}>; }};" for n in range(1, 9))
+        self.own(f"{self.source()} / {{ {others} }};")
+        with self.started("bootm -o /own DISK/image") as handed:
+            handles = [node["phandle"] for node in handed.tree.values() if "phandle" in node]
+            self.assertEqual(len(set(handles)), len(handles), "two nodes have the same handle")
+
     def test_sizes_of_one_cell(self):
         """A device tree that tells of sizes by one cell is told of the memory by one."""
         self.own(self.source_of_one_cell())

@@ -26,7 +26,10 @@ def files(key, arch):
     good = fit.make(arch, {**images, fit.OTHER_KERNEL: other[: 1 << 16]}, key)
     middle = 1 << 17
     part = kernel(arch)[middle : middle + 64]
+    two = fit.make(arch, {**images, fit.OTHER_INITRD: OTHER_INITRD}, key)
     return {
+        "two": two,
+        "second-bit": fit.flip(two, OTHER_INITRD[-64:], 63),
         "good": good,
         "kernel-bit": fit.flip(good, part),
         "initrd-bit": fit.flip(good, INITRD[-64:], 63),
@@ -164,6 +167,12 @@ class AcceptedTest(SignedCase):
         with self.started("bootm DISK/good") as handed:
             self.check_kernel(handed)
             self.check_initrd(handed, INITRD)
+
+    def test_two_initrds(self):
+        """A signed image with two initrds is booted, and one bit changed in the second one is refused."""
+        self.refused("bootm DISK/second-bit", "ramdisk-2/hash-1: hash BAD")
+        with self.started("bootm DISK/two") as handed:
+            self.check_kernel(handed)
 
     def test_hint(self):
         """The name of the key in an image is a hint, and what stands there is not signed."""
