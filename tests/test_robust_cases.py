@@ -70,7 +70,18 @@ def on_disk(ratio):
 def test_a_request_that_is_always_slow_is_red(tmp_path):
     found = verdict(LATENCY, FakeTarget(loaded(tmp_path, *DISK), on_disk(lambda: 2)))
     assert found.status == "FAILED"
-    assert "virtio-blk-device read: 2.000 times what it is compared to; less than 1.600 times" in found.log
+    assert "(virtio-blk-device)" in found.log
+    assert "request: 2.000 times what it is compared to; less than 1.600 times" in found.log
+
+
+def test_a_request_that_fails_is_not_quick(tmp_path):
+    class Broken(FakeTarget):
+        def run(self, command, seconds=30.0):
+            result = super().run(command, seconds)
+            failed = ("FAILED",) if "time -n" in command and "/dev/virtioblk0" in command else ()
+            return dataclasses.replace(result, lines=failed + result.lines)
+
+    assert verdict(LATENCY, Broken(loaded(tmp_path, *DISK))).status == "FAILED"
 
 
 def test_a_busy_host_is_not_red(tmp_path):
