@@ -164,7 +164,9 @@ class Choice:
         result = self.attempt("bootchooser -a 9 nothing")
         self.assertNotEqual(result.status, 0, str(result))
         self.assertEqual(self.chooser().attempts, {A: 4, B: 4})
-        self.shell(f"bootchooser -p 0 {B}")
+        self.shell(f"bootchooser -a 0 {B}")
+        self.assertEqual(self.chooser().attempts, {A: 4, B: 0})
+        self.shell(f"bootchooser -a 4 {B}; bootchooser -p 0 {B}")
         self.assertEqual((self.chooser().priorities, self.chooser().order), ({A: 5, B: 0}, [A]))
 
     def test_defaults(self):
