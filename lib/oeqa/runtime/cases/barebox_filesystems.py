@@ -109,7 +109,10 @@ class FatWriteTest(FilesCase):
 LINUX = Variant(
     drives=(
         Drive("ext4", images.ext4(tree, 24 * MIB, more=["-g", "256"])),  # in several groups of blocks
-        Drive("ext4small", images.ext4(tree, 16 * MIB, block=1024, more=["-g", "1024", "-O", "^extents,^64bit"])),
+        Drive(
+            "ext4small",
+            images.ext4(tree, 16 * MIB, block=1024, more=["-g", "1024", "-N", "256", "-O", "^extents,^64bit"]),
+        ),
         Drive("squashfs", images.squashfs(tree)),
     )
 )
