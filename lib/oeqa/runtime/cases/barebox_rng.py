@@ -80,6 +80,7 @@ class NoSourceTest(RngCase):
         for _, node in self.each("rng"):
             result = self.attempt(f"memcpy -s /dev/{node} -d /random 0 0 100", seconds=60)
             self.assertNotEqual(result.status, 0, str(result))
+            self.assertIn("timed out", "\n".join(result.lines))
         self.shell("true")
 
 
