@@ -97,3 +97,8 @@ def _string(blob: bytes, position: int) -> str:
 
 def _align(position: int) -> int:
     return (position + 3) & ~3
+
+
+def cells(*numbers: int) -> bytes:
+    """The cells of a property."""
+    return b"".join(number.to_bytes(4, "big") for number in numbers)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Callable, ClassVar
 
-from . import devicetree, images, payload
+from . import devicetree, images, payload, tools
 from .case import BootloaderTestCase
 from .variant import Drive, Variant
 
@@ -107,6 +107,18 @@ class HandoverCase(BootloaderTestCase):
         """The initrd in memory is ``content``."""
         start, end = handed.initrd
         self.check_same(self.board.memory(start, end - start), content, "the initrd in memory")
+
+    def check_initrds(self, handed: Handover, *contents: bytes) -> None:
+        """The initrd in memory begins with the first of ``contents``, and the others follow in their order."""
+        start, end = handed.initrd
+        found = self.board.memory(start, end - start)
+        places = [found.find(content) for content in contents]
+        self.assertEqual(places[0], 0, f"the initrds are at {places}")
+        self.assertEqual(places, sorted(set(places)), f"the initrds are at {places}")
+
+    def own(self, source: str, name: str = "/own") -> None:
+        """Have a device tree as a file of the guest's."""
+        self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-'], source.encode()))} {name}")
 
     def check_same(self, found: bytes, expected: bytes, what: str) -> None:
         """Bytes are what is expected, by length and digest."""

@@ -145,7 +145,4 @@ class BlspecTest(HandoverCase):
         self.need("BOOT_OVERRIDE")
         with self.started("boot -o bootm.initrd=:DISK/second:DISK/third DISK/loader/entries/full.conf") as handed:
             self.assertEqual(handed.tree["/"]["model"], b"of the entry\0")
-            start, end = handed.initrd
-            found = self.board.memory(start, end - start)
-            places = [found.find(content) for content in (INITRD, SECOND, THIRD)]
-            self.assertTrue(0 == places[0] < places[1] < places[2], f"the three initrds are at {places}")
+            self.check_initrds(handed, INITRD, SECOND, THIRD)

@@ -28,11 +28,6 @@ def files(arch):
     return {**images, "noise": random.randbytes(MIB), "initrd": INITRD}
 
 
-def cells(*numbers):
-    """Cells of a device tree."""
-    return b"".join(number.to_bytes(4, "big") for number in numbers)
-
-
 class BootCase(HandoverCase):
     files = files
 
@@ -44,10 +39,6 @@ class BootCase(HandoverCase):
         """The same with sizes of one cell."""
         source = self.source().replace("#size-cells = <0x02>", "#size-cells = <0x01>", 1)
         return re.sub(r"(?m)^\t\treg = <(.*)>;$", lambda found: f"\t\treg = <{shorter(found[1])}>;", source)
-
-    def own(self, source):
-        """Have a device tree as the guest's file /own."""
-        self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-'], source.encode()))} /own")
 
 
 class BootmTest(BootCase):
@@ -249,7 +240,7 @@ class BootmTest(BootCase):
         self.own(self.source_of_one_cell())
         with self.started("bootm -o /own DISK/image") as handed:
             reg = handed.tree[next(path for path in handed.tree if path.startswith("/memory"))]["reg"]
-            self.assertEqual((len(reg), reg[8:]), (12, cells(self.board.machine.qemu.memory * MIB)))
+            self.assertEqual((len(reg), reg[8:]), (12, devicetree.cells(self.board.machine.qemu.memory * MIB)))
 
     def test_refused(self):
         """No kernel, initrd or device tree, or a kernel larger than the memory: that is said, and nothing is booted."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """barebox applies device tree overlays to what the kernel gets, and to its own tree."""
 
-from oeqa.barebox import devicetree, tools
+from oeqa.barebox import devicetree
 from oeqa.barebox.handover import HandoverCase, kernel
 
 
@@ -9,17 +9,8 @@ def files(arch):
     return {"image": kernel(arch)}
 
 
-def cells(*numbers):
-    """Cells of a device tree."""
-    return b"".join(number.to_bytes(4, "big") for number in numbers)
-
-
 class OverlayTest(HandoverCase):
     files = files
-
-    def own(self, source, name="/own"):
-        """Have a device tree as a file of the guest's."""
-        self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-'], source.encode()))} {name}")
 
     def test_overlay(self):
         """An overlay is applied to what the kernel gets."""
@@ -42,9 +33,11 @@ class OverlayTest(HandoverCase):
         with self.started("bootm DISK/image") as handed:
             pond, lake = (handed.tree[path]["phandle"] for path in ("/pond", "/lake"))
             self.assertEqual([node.get("phandle") for node in handed.tree.values()].count(lake), 1)
-            self.assertEqual(handed.tree["/river"]["into"], lake + cells(1) + pond + cells(2) + lake)
+            self.assertEqual(
+                handed.tree["/river"]["into"], lake + devicetree.cells(1) + pond + devicetree.cells(2) + lake
+            )
             self.assertEqual(handed.tree["/river"]["other"], pond)
-            self.assertEqual(handed.tree["/river/deep"]["from"], cells(7) + lake)
+            self.assertEqual(handed.tree["/river/deep"]["from"], devicetree.cells(7) + lake)
 
     def test_folder(self):
         """The overlays of a folder are applied; where boards are named, those that are for another one are not."""

@@ -114,9 +114,7 @@ class HashTest(HandoverCase):
         """An image with two initrds is booted with both, and one bit changed in the second one is refused."""
         self.refuses("second-bit", "ramdisk-2/hash-1: hash BAD")
         with self.started("bootm DISK/two") as handed:
-            start, end = handed.initrd
-            found = self.board.memory(start, end - start)
-            self.assertTrue(0 == found.find(INITRD) < found.find(OTHER_INITRD), "not both initrds, one after the other")
+            self.check_initrds(handed, INITRD, OTHER_INITRD)
 
     def test_changed_digest(self):
         """One bit changed in a digest, the first or the last one."""
