@@ -99,6 +99,23 @@ def test_boot_finds_the_prompt_whatever_the_colours(guest, prompt):
     assert boot.board == "barebox EFI payload"
 
 
+def test_boot_after_a_panic_that_was_asked_for(guest):
+    def script(guest):
+        guest.say("PANIC: unable to handle\r\nx0 : 5eed\r\n" + BAREBOX_START)
+        guest.key()
+        guest.say("\r\nbarebox@ARM QEMU virt64:/ ")
+
+    guest.play(script)
+    boot = guest.console().boot(time.monotonic(), 5, panics=True)
+    assert boot.text.startswith("PANIC: unable to handle\r\nx0 : 5eed")
+
+
+def test_one_panic_is_enough(guest):
+    guest.play(lambda guest: guest.say("PANIC: first\r\n" + BAREBOX_START + "\r\nPANIC: second\r\n"))
+    with pytest.raises(GuestError, match="panicked: PANIC: second"):
+        guest.console().boot(time.monotonic(), 5, panics=True)
+
+
 def test_boot_finds_the_banner_of_a_build_system(guest):
     def script(guest):
         guest.say(BITBAKE_START)
@@ -263,6 +280,18 @@ def test_panic_is_noticed_at_once(guest, words):
         guest.console(silence=30).run("crash", 30)
     assert time.monotonic() - started < 5
     assert "PC is at otter" in str(caught.value)
+
+
+def test_panic_is_told_whole(guest):
+    def script(guest):
+        guest.line()
+        guest.say("PANIC: ")
+        time.sleep(0.2)
+        guest.say("unable to handle NULL pointer dereference\r\n")
+
+    guest.play(script)
+    with pytest.raises(GuestError, match="panicked: PANIC: unable to handle NULL pointer dereference\n"):
+        guest.console(silence=30).run("crash", 30)
 
 
 def test_reset_under_a_command(guest):

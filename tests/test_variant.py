@@ -63,6 +63,19 @@ def test_faults_stand_between_disk_and_file():
     assert drive.endswith(f"{second}.event=none,{second}.iotype=flush,{second}.errno=5,{second}.once=on")
 
 
+def test_another_board():
+    variant = Variant(
+        board=("highmem=off", "virtualization=on"),
+        cpu="max",
+        devices=("pcie-root-port,id=port0",),
+        drives=(Drive("behind", images.noise(512), model="virtio-blk-pci,bus=port0"),),
+    )
+    found = device_args(NAMES[0], variant)
+    assert after(found, "-machine") == ["highmem=off", "virtualization=on"]
+    assert after(found, "-cpu") == ["max"]
+    assert after(found, "-device")[-2:] == ["pcie-root-port,id=port0", "virtio-blk-pci,bus=port0,drive=behind"]
+
+
 def test_instructions_are_counted():
     assert after(device_args(NAMES[0], Variant(icount=True)), "-icount") == ["shift=1,sleep=off"]
     assert after(device_args(NAMES[2], Variant(icount=True)), "-icount") == ["shift=4,sleep=off"]

@@ -40,4 +40,5 @@ BAREBOX_PATCHES = " \
     file://0037-memory-reserve-the-end-of-a-region-that-is-not-page-.patch \
     file://0038-fs-keep-the-size-of-a-file-that-cannot-be-truncated.patch \
     file://0039-clocksource-efi-x86-measure-the-TSC-s-frequency-more.patch \
+    file://0040-PCI-of-don-t-replace-a-range-of-32-bits-by-one-of-64.patch \
 "

@@ -82,12 +82,13 @@ class Console:
         self._waited = waited
         self._count = 0
 
-    def boot(self, started: float, seconds: float) -> Boot:
+    def boot(self, started: float, seconds: float, panics: bool = False) -> Boot:
         """Wait for banner and prompt, and stop the automatic boot on the first character that tells of it.
 
         :param started: time.monotonic() when the guest was started or reset
         :param seconds: the deadline
-        :raises GuestError: silence, a panic, a second banner, the end of QEMU, or no prompt in time
+        :param panics: a panic comes first, and its text is the beginning of the boot's
+        :raises GuestError: silence, another panic, a second banner, the end of QEMU, or no prompt in time
         """
         deadline = Deadline(seconds)
         d = self.dialect
@@ -106,6 +107,8 @@ class Console:
                 raise self._trouble("the guest started a second time before its prompt came: it resets in a loop")
             elif index == 2:
                 banner = match
+            elif panics and banner is None:
+                panics = False
             else:
                 self._panicked(match)
         seconds_taken = time.monotonic() - started
@@ -255,7 +258,10 @@ class Console:
         """Let the guest finish its last words, then fail."""
         with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF, TooMuch):
             self.wire.find([self.dialect.banner], LAST_WORDS_SECONDS)
-        raise self._trouble(f"the guest panicked: {match.group().strip()}", command)
+        said = match.group()  # perhaps of a line that was not whole when it was seen
+        lines = [found.group() for found in self.dialect.panic.finditer(self.wire.tail)]
+        whole = [line for line in lines if line.startswith(said)] or [said]
+        raise self._trouble(f"the guest panicked: {whole[-1].strip()}", command)
 
     def _trouble(self, what: str, command: str = "", kind: type[GuestError] = GuestError) -> GuestError:
         sent = f"\nsent: {command}" if command else ""

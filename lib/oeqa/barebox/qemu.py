@@ -130,6 +130,9 @@ def _variant_args(machine: Machine, bootloader: str, files: Files, variant: Vari
     args = ["-m", str(variant.memory)] if variant.memory else []
     args += ["-icount", f"shift={machine.qemu.icount},sleep=off", "-smp", "1"] if variant.icount else []
     args += [a for setting in variant.globals for a in ("-global", setting)]
+    args += [a for setting in variant.board for a in ("-machine", setting)]
+    args += ["-cpu", variant.cpu] if variant.cpu else []
+    args += [a for device in variant.devices for a in ("-device", device)]
     for name, text in variant.fw_cfg:
         args += ["-fw_cfg", f"name={name},string={text.replace(',', ',,')}"]
     for drive in variant.drives:

@@ -36,11 +36,12 @@ class States(Power):
         self._heed()
         return result
 
-    def reset(self, command: str = "") -> Boot:
+    def reset(self, command: str = "", panics: bool = False) -> Boot:
         """Have the guest reset itself, and wait for the prompt.
 
         :param command: what ends in a reset, the bootloader's own command when empty; what it prints is in the boot's
             text
+        :param panics: it ends in a panic, after which the bootloader resets itself
         :raises GuestError: it does not come back
         """
         console = self.shell()
@@ -49,7 +50,7 @@ class States(Power):
         started = time.monotonic()
         console.send(command or self.dialect.reset)
         try:
-            boot = console.boot(started, self._boot_seconds * self._patience)
+            boot = console.boot(started, self._boot_seconds * self._patience, panics)
         except GuestError as error:
             raise self._lost(error) from None
         if not self._process.was_reset():
@@ -84,8 +85,9 @@ class States(Power):
             return
         if reason := self._starter.refusal(variant):
             raise Unavailable(reason)
-        if variant.icount and self.accelerator.name not in ("", "tcg"):
-            raise Unavailable(f"instructions are counted under TCG; this run's accelerator is {self.accelerator.name}")
+        if self.accelerator.name not in ("", "tcg") and (variant.icount or variant.board or variant.cpu):
+            what = "instructions are counted" if variant.icount else "another board or processor is there"
+            raise Unavailable(f"{what} under TCG; this run's accelerator is {self.accelerator.name}")
         self.discard()
         self._failed = None
         self._contents.make(self.files, variant, self._evidence.wanted)

@@ -61,6 +61,9 @@ class Variant:
     ``peer``: the other end of the first network device is the test's.
     ``globals``: properties of devices (QEMU's -global), beside those of the description.
     ``icount``: the guest's clock counts instructions (TCG alone), so that what it measures is the same on a busy host.
+    ``board``: properties of the board (QEMU's -machine), beside those of the description (TCG alone).
+    ``cpu``: another processor than the described one (QEMU's -cpu, TCG alone).
+    ``devices``: further devices without data (QEMU's -device), such as bridges; they come before the drives.
     """
 
     memory: int = 0
@@ -69,5 +72,8 @@ class Variant:
     flash: bool = False
     peer: bool = False
     icount: bool = False
+    board: tuple[str, ...] = ()
+    cpu: str = ""
+    devices: tuple[str, ...] = ()
     globals: tuple[str, ...] = ()
     without: tuple[str, ...] = ()

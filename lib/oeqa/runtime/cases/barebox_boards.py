@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""barebox runs on boards that are set up otherwise than described: VirtIO of before version 1, devices behind bridges,
+another processor, another exception level, PCI below 4 GiB. All devices work there, and the reset does."""
+
+from oeqa.barebox import case, images, payload
+from oeqa.barebox.handover import HandoverCase, disk, kernel
+from oeqa.barebox.variant import Drive, Variant
+
+AWAY = 0x10000
+
+
+def files(arch):
+    return {"image": kernel(arch)}
+
+
+class Works:
+    """What works on each board."""
+
+    def test_disks(self):
+        """Each disk reads as the host has it, and what is written to it is there."""
+        self.need("CMD_SHA256SUM", "sha256sum")
+        self.need("CMD_MEMCPY", "memcpy")
+        drives = {self.board.node(drive): drive for drive in self.variant.drives}
+        for device, node in [*self.each("block"), *((drive, node) for node, drive in drives.items())]:
+            path = self.board.files.disk(device)
+            content = bytearray(path.read_bytes())
+            content[AWAY : 2 * AWAY] = content[:AWAY]
+            self.shell(f"memcpy -s /dev/{node} -d /dev/{node} 0 {AWAY} {AWAY}")
+            self.assertEqual(self.digest(path), self.hash(content), f"what was written to {node}")
+            found = self.answer(f"sha256sum /dev/{node}", seconds=60).split()[0]
+            self.assertEqual(found, self.hash(content), f"guest and host differ on {node}")
+
+    def test_networks(self):
+        """Each network device gets an address, and a file of some MiB by TFTP."""
+        self.need("CMD_TFTP", "tftp")
+        self.need("CMD_SHA256SUM", "sha256sum")
+        for number, (_, node) in enumerate(self.each("net")):
+            self.shell(f"ifdown -a; dhcp {node}; global.net.server=10.0.{2 + number}.2", seconds=60)
+            self.shell("tftp download.bin /download.bin", seconds=120)
+            found = self.answer("sha256sum /download.bin; rm /download.bin").split()[0]
+            self.assertEqual(found, self.digest(self.board.files.tftp() / "download.bin"), node)
+
+    def test_random(self):
+        """Each source of random data gives other ones each time."""
+        for _, node in self.each("rng"):
+            found = []
+            for _ in range(2):
+                self.shell(f"memcpy -s /dev/{node} -d /random 0 0 64")
+                found.append(self.dump("/random", 64))
+            self.assertGreater(len(set(found[0])), 30, found[0].hex())
+            self.assertNotEqual(*found)
+
+
+class Restarts(Works):
+    def test_reset(self):
+        """The board starts again at the command."""
+        self.board.reset()
+        self.shell("true")
+
+
+class LegacyTest(Restarts, case.BootloaderTestCase):
+    """VirtIO devices of before version 1, which QEMU's own default is for VirtIO over MMIO."""
+
+    needs = ("VIRTIO_MMIO",)
+    variant = Variant(globals=("virtio-mmio.force-legacy=true",))
+
+    def setUp(self):
+        if not any(device.model.endswith("-device") for device in self.board.machine.devices):
+            self.skipTest(f"{self.board.machine.name} has no VirtIO over MMIO")
+        super().setUp()
+
+
+class BridgeTest(Works, case.BootloaderTestCase):
+    """Disks behind a root port, as libvirt has all devices, and behind a switch."""
+
+    needs = ("PCI", "VIRTIO_PCI", "VIRTIO_BLK")
+    variant = Variant(
+        devices=(
+            "pcie-root-port,id=port0,chassis=1",
+            "pcie-root-port,id=port1,chassis=2",
+            "x3130-upstream,id=up0,bus=port1",
+            "xio3130-downstream,id=down0,bus=up0,chassis=3",
+            "xio3130-downstream,id=down1,bus=up0,chassis=4,slot=1",
+        ),
+        drives=(
+            Drive("port", images.noise(1 << 20), model="virtio-blk-pci,bus=port0"),
+            Drive("far", images.noise(1 << 20), model="virtio-blk-pci,bus=down1"),
+        ),
+    )
+
+
+class ProcessorTest(Works, case.BootloaderTestCase):
+    """The processor with all that QEMU has, which is nearer to a KVM host's than the described one."""
+
+    variant = Variant(cpu="max")
+
+    def setUp(self):
+        if self.board.machine.arch == "riscv64":
+            self.skipTest("QEMU 7.2 has no processor of all features for riscv64")
+        super().setUp()
+
+
+class LowTest(Restarts, case.BootloaderTestCase):
+    """All of PCI below 4 GiB, as for processors with addresses of 32 bits."""
+
+    needs = ("CPU_V8", "PCI_ECAM_GENERIC")
+    variant = Variant(board=("highmem=off",))
+
+
+class HypervisorTest(Restarts, HandoverCase):
+    """A processor that starts at EL2, as on hardware."""
+
+    needs = (*HandoverCase.needs, "CPU_V8")
+    files = files
+
+    @property
+    def variant(self):
+        return Variant(board=("virtualization=on",), drives=(disk(files, payload.check(self.board.machine.arch)),))
+
+    def test_level(self):
+        """barebox runs at EL2, and starts the kernel there."""
+        self.need("CMD_ARM_CPUINFO", "cpuinfo")
+        self.assertIn("Exception level: 2", self.shell("cpuinfo"))
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.registers["CurrentEL"] >> 2, 2)
+            self.check_kernel(handed)
+
+    def test_poweroff(self):
+        """The board switches itself off."""
+        self.need("CMD_POWEROFF", "poweroff")
+        self.assertEqual(self.board.poweroff(), 0, "QEMU's exit status")
