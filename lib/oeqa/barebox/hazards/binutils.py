@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SECONDS = 60
@@ -43,6 +43,18 @@ def lines(arch: str, elf: Path, addresses: Sequence[int]) -> list[str]:
     if len(found) != len(addresses):
         return [""] * len(addresses)
     return ["" if "??" in line or line.endswith(":0") else re.sub(r" \(.*", "", line) for line in found]
+
+
+def line_table(arch: str, elf: Path) -> Iterator[tuple[str, int, int]]:
+    """File, line and first address of each piece of an ELF's code that its debug information tells of; nothing where
+    that, or a tool, is missing."""
+    file = ""
+    for line in _run(arch, "readelf", ["--debug-dump=decodedline", "--wide", str(elf)]):
+        words = line.removeprefix("CU: ").split()
+        if len(words) == 1 and words[0].endswith(":"):
+            file = words[0][:-1]
+        elif file and len(words) > 2 and words[1].isdigit() and words[2].startswith("0x"):
+            yield file, int(words[1]), int(words[2], 16)
 
 
 def disassemble(arch: str, codes: Sequence[bytes]) -> list[str]:

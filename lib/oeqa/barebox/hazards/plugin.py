@@ -63,11 +63,12 @@ def supported(qemu: Path) -> bool:
     return re.search(r"(?m)^-plugin ", text) is not None
 
 
-def build(cache: Path | None = None) -> Path:
+def build(cache: Path | None = None, source: Path | None = None) -> Path:
     """The plugin, compiled by ``$HOSTCC``, cc or gcc, kept in the cache by what it was made from. ``$CC`` may well be a
     cross-compiler.
 
     :param cache: the cache's folder; barebox-virt below XDG_CACHE_HOME when left out
+    :param source: another plugin's source
     :raises Unavailable: there is no compiler
     :raises SetupError: it fails
     """
@@ -79,20 +80,21 @@ def build(cache: Path | None = None) -> Path:
         raise Unavailable(f"no C compiler ({names}) to build the plugin with: install gcc, or set HOSTCC")
     if cache is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "barebox-virt"
-    parts = (SOURCE.read_text(encoding="utf-8"), *compiler, *FLAGS, platform.machine())
-    path = cache / f"hazards-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}.so"
+    source = source or SOURCE
+    parts = (source.read_text(encoding="utf-8"), *compiler, *FLAGS, platform.machine())
+    path = cache / f"{source.stem}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}.so"
     if not path.exists():
-        _compile(compiler, path)
+        _compile(compiler, source, path)
     return path
 
 
-def _compile(compiler: list[str], path: Path) -> None:
+def _compile(compiler: list[str], source: Path, path: Path) -> None:
     """Compile to ``path``, which is there as a whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".hazards-", dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            command = [*compiler, *FLAGS, "-o", str(draft), str(SOURCE)]
+            command = [*compiler, *FLAGS, "-o", str(draft), str(source)]
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS)
             if done.returncode or not draft.exists():
                 last = "\n".join(done.stderr.splitlines()[-5:]) or f"status {done.returncode}"
