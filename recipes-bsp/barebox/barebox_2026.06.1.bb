@@ -41,4 +41,23 @@ BAREBOX_PATCHES = " \
     file://0038-fs-keep-the-size-of-a-file-that-cannot-be-truncated.patch \
     file://0039-clocksource-efi-x86-measure-the-TSC-s-frequency-more.patch \
     file://0040-PCI-of-don-t-replace-a-range-of-32-bits-by-one-of-64.patch \
+    file://0041-bootargs-don-t-free-the-same-arguments-twice.patch \
+    file://0042-include-dps-have-the-GUIDs-in-the-order-of-a-partiti.patch \
+    file://0043-commands-truncate-be-silent-of-a-missing-file-with-c.patch \
+    file://0044-commands-readf-fail-for-what-cannot-be-read.patch \
+    file://0045-libfile-copy_recursive-hand-on-the-flags.patch \
+    file://0046-net-dhcp-have-the-interface-up-before-a-server-s-nam.patch \
+    file://0047-net-dhcp-step-over-pad-options-and-stop-at-the-packe.patch \
+    file://0048-net-virtio-compare-all-of-a-hardware-address.patch \
+    file://0049-fs-fat-have-names-of-254-and-255-letters.patch \
+    file://0050-fs-fat-free-the-cluster-of-a-folder-that-cannot-be-r.patch \
+    file://0051-net-ping-take-an-echo-reply-alone-for-the-answer.patch \
+    file://0052-net-dns-understand-names-that-are-compressed-in-part.patch \
+    file://0053-commands-blkstats-be-done-once-l-has-listed-the-devi.patch \
+    file://0054-net-virtio-tell-the-device-of-buffers-that-are-its-o.patch \
+    file://0055-fs-tftp-fail-where-the-server-breaks-an-upload-off.patch \
+    file://0056-net-dhcp-ask-without-the-address-of-the-former-lease.patch \
+    file://0057-restart-look-for-a-handler-by-its-name-where-it-has-.patch \
+    file://0058-blspec-boot-entries-whose-device-tree-is-none.patch \
+    file://0059-blspec-compare-entries-of-one-version-by-their-file-.patch \
 "
