@@ -156,6 +156,12 @@ def test_flash_that_cannot_be_made(tmp_path):
         (images.fat(lambda: {"a/b": b"c"}, 4 << 20, bits=16), {0x36: b"FAT16"}),
         (images.ext4(lambda: {"a/b": b"c"}, 4 << 20), {0x438: b"\x53\xef"}),
         (images.squashfs(lambda: {"a/b": b"c"}), {0: b"hsqs"}),
+        (
+            images.partitioned(
+                "dos", 4 << 20, {"start=2048, size=2048": images.ext4(dict, 1 << 20)}, ["label-id: 0x7"]
+            ),
+            {440: b"\7\0\0\0", 510: b"\x55\xaa", (1 << 20) + 0x438: b"\x53\xef"},
+        ),
     ],
 )
 def test_images(make, magic, tmp_path):

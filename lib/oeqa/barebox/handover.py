@@ -116,9 +116,10 @@ class HandoverCase(BootloaderTestCase):
         self.assertEqual(places[0], 0, f"the initrds are at {places}")
         self.assertEqual(places, sorted(set(places)), f"the initrds are at {places}")
 
-    def own(self, source: str, name: str = "/own") -> None:
-        """Have a device tree as a file of the guest's."""
-        self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-'], source.encode()))} {name}")
+    def own(self, source: str, name: str = "/own", labels: bool = False) -> None:
+        """Have a device tree as a file of the guest's, with or without its labels."""
+        options = ["-q", *["-@"] * labels, "-"]
+        self.shell(f"cp {self.shared(tools.data('dtc', options, source.encode()))} {name}")
 
     def check_same(self, found: bytes, expected: bytes, what: str) -> None:
         """Bytes are what is expected, by length and digest."""

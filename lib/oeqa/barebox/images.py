@@ -7,6 +7,7 @@ A tree of files is {path: contents}, or {path: Link(target)}; a folder appears w
 from __future__ import annotations
 
 import random
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,16 +65,46 @@ def table(label: str, size: int, partitions: Sequence[str], pieces: Mapping[int,
     return make
 
 
-def fat(tree: Callable[[], Tree], size: int, bits: int = 32, cluster: int = 1) -> Maker:
-    """A FAT file system of ``size`` bytes; ``bits`` is 12, 16 or 32, ``cluster`` in sectors."""
+def partitioned(label: str, size: int, partitions: Mapping[str, Maker], head: Sequence[str] = ()) -> Maker:
+    """A disk of ``size`` bytes with a partition table, and in each partition what its maker makes.
+
+    :param label: dos or gpt
+    :param partitions: the lines, as :func:`table` takes them and with a place ("start=2048, ..."), with their makers
+    :param head: what goes before them, as sfdisk reads it: "label-id: 0x1234abcd"
+    """
+
+    def make(path: Path) -> None:
+        pieces = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for number, (line, maker) in enumerate(partitions.items()):
+                part = Path(folder) / str(number)
+                maker(part)
+                pieces[int(re.findall(r"\bstart=(\d+)", line)[0]) * SECTOR] = part.read_bytes()
+        table(label, size, [*head, *partitions], pieces)(path)
+
+    return make
+
+
+def fat(
+    tree: Callable[[], Tree],
+    size: int,
+    bits: int = 32,
+    cluster: int = 1,
+    more: Sequence[str] = (),
+    fixed: Sequence[str] = (),
+) -> Maker:
+    """A FAT file system of ``size`` bytes; ``bits`` is 12, 16 or 32, ``cluster`` in sectors, ``more`` are options of
+    mkfs.fat, ``fixed`` are files that are read-only."""
 
     def make(path: Path) -> None:
         _empty(path, size)
-        tools.run("mkfs.fat", ["-F", str(bits), "-s", str(cluster), path])
+        tools.run("mkfs.fat", ["-F", str(bits), "-s", str(cluster), *more, path])
         with tempfile.TemporaryDirectory() as folder:
             _write(Path(folder), tree())
             for entry in sorted(Path(folder).iterdir()):
                 tools.run("mcopy", ["-s", "-Q", "-i", path, entry, "::"])
+        for name in fixed:
+            tools.run("mattrib", ["+r", "-i", path, f"::{name}"])
 
     return make
 
@@ -103,13 +134,14 @@ def ext4(tree: Callable[[], Tree], size: int, block: int = 4096, more: Sequence[
     return make
 
 
-def squashfs(tree: Callable[[], Tree], compression: str = "gzip") -> Maker:
-    """A squashfs."""
+def squashfs(tree: Callable[[], Tree], compression: str = "gzip", more: Sequence[str] = ()) -> Maker:
+    """A squashfs; ``more`` are options of mksquashfs."""
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             _write(Path(folder), tree())
-            tools.run("mksquashfs", [folder, path, "-quiet", "-no-progress", "-noappend", "-comp", compression])
+            options = ["-quiet", "-no-progress", "-noappend", "-comp", compression, *more]
+            tools.run("mksquashfs", [folder, path, *options])
         _pad(path, MIB)
 
     return make
@@ -126,6 +158,12 @@ def from_fat(path: Path, name: str) -> bytes:
         if not copy.is_file():
             raise AssertionError(f"{path.name}: mcopy finds no file {name}")
         return copy.read_bytes()
+
+
+def listed_fat(path: Path, folder: str = "") -> list[str]:
+    """What is in a folder of a FAT file system, by the names that the host shows."""
+    lines = tools.run("mdir", ["-b", "-i", path, f"::{folder}"]).splitlines()
+    return sorted(line.rstrip("/").rpartition("/")[2] for line in lines if line.startswith("::"))
 
 
 def check_fat(path: Path) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .images import Link, Tree
 
@@ -46,10 +46,21 @@ class Export:
 
     :param path: what guests mount
     :param tree: the files, and the folders that they are in
+    :param tells: it tells attributes wherever it may, and not just where it must
+    :param piece: how many bytes of a file it gives at once at most
+    :param ports: where its services are, in place of the usual ports
     """
 
-    def __init__(self, path: str, tree: Tree) -> None:
+    def __init__(
+        self,
+        path: str,
+        tree: Tree,
+        tells: bool = False,
+        piece: int = 1 << 16,
+        ports: Mapping[int, int] | None = None,
+    ) -> None:
         self._path = path
+        self._tells, self._piece = tells, piece
         self._entries: dict[str, bytes | Link | None] = {"": None}
         for name, content in tree.items():
             parts = name.split("/")
@@ -57,7 +68,7 @@ class Export:
             self._entries[name] = content
         self._numbers = {name: number for number, name in enumerate(self._entries)}
         self._handles = {self._handle(name): name for name in self._entries}
-        self.services = dict.fromkeys(PORTS.values(), self._reply)
+        self.services = dict.fromkeys((ports or PORTS).values(), self._reply)
 
     def _reply(self, call: bytes) -> Iterator[bytes]:
         number, _, _, program, _, procedure = struct.unpack(">6I", call[:CALL_HEAD])
@@ -97,33 +108,36 @@ class Export:
         head = struct.pack(">5I2Q2I2Q", kind, 0o755, 1, 0, 0, size, size, 0, 0, 1, self._numbers[name])
         return head + bytes(24)
 
+    def _may_tell(self, name: str) -> bytes:
+        return struct.pack(">I", 1) + self._attributes(name) if self._tells else NO_ATTRIBUTES
+
     def _lookup(self, name: str, arguments: _Arguments) -> bytes:
         wanted = f"{name}/{arguments.opaque().decode()}".lstrip("/")
         if self._entries[name] is not None:
-            return self._status(NOT_A_FOLDER) + NO_ATTRIBUTES
+            return self._status(NOT_A_FOLDER) + self._may_tell(name)
         if wanted not in self._entries:
-            return self._status(NO_ENTRY) + NO_ATTRIBUTES
-        told = struct.pack(">I", 1) + self._attributes(wanted) + NO_ATTRIBUTES
+            return self._status(NO_ENTRY) + self._may_tell(name)
+        told = struct.pack(">I", 1) + self._attributes(wanted) + self._may_tell(name)
         return self._status(OK) + _opaque(self._handle(wanted)) + told
 
     def _readlink(self, name: str, _: _Arguments) -> bytes:
         content = self._entries[name]
         assert isinstance(content, Link)
-        return self._status(OK) + NO_ATTRIBUTES + _opaque(content.encode())
+        return self._status(OK) + self._may_tell(name) + _opaque(content.encode())
 
     def _read(self, name: str, arguments: _Arguments) -> bytes:
         content = self._entries[name]
         assert isinstance(content, bytes)
-        place, size = arguments.number(8), arguments.number()
+        place, size = arguments.number(8), min(arguments.number(), self._piece)
         piece = content[place : place + size]
         ends = place + size >= len(content)
-        return self._status(OK) + NO_ATTRIBUTES + struct.pack(">2I", len(piece), ends) + _opaque(piece)
+        return self._status(OK) + self._may_tell(name) + struct.pack(">2I", len(piece), ends) + _opaque(piece)
 
     def _readdir(self, name: str, arguments: _Arguments) -> bytes:
         """As many entries as fit; the cookie of an entry is its number."""
         start, _, room = arguments.number(8), arguments.number(8), arguments.number()
         inside = [x for x in self._entries if x and x.rpartition("/")[0] == name]
-        answer = self._status(OK) + NO_ATTRIBUTES + bytes(8)
+        answer = self._status(OK) + self._may_tell(name) + bytes(8)
         for number, entry in enumerate(inside[start:], start + 1):
             told = (
                 struct.pack(">IQ", 1, number) + _opaque(entry.rpartition("/")[2].encode()) + struct.pack(">Q", number)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .errors import SetupError
+from .errors import GuestError, SetupError
 
 FRAME_LIMIT = 65536
 POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 20
+"""How long a guest may take no frame."""
 
 Answer = Callable[[bytes], Iterable[bytes]]
 
@@ -55,11 +58,17 @@ class Peer:
             raise self._error
 
     def send(self, frame: bytes) -> None:
-        """Send one frame to the guest, as soon as QEMU takes it. Where QEMU is not there, it is lost, as on a wire."""
+        """Send one frame to the guest, as soon as QEMU takes it. Where QEMU is not there, it is lost, as on a wire.
+
+        :raises GuestError: the guest takes none any more
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._stop.is_set():
             try:
                 self._socket.sendto(frame, str(self._theirs))
             except socket.timeout:
+                if time.monotonic() > deadline:
+                    raise GuestError(f"the guest has taken no frame for {PATIENCE_SECONDS} s") from None
                 continue
             except (ConnectionError, FileNotFoundError):
                 pass

@@ -61,12 +61,15 @@ class Station:
     :param options: DHCP options beside the usual ones, as scapy names them
     :param lease: the address that its DHCP server gives
     :param next_server: where its DHCP server sends guests for their files
+    :param boot_file: what its DHCP server names as their file, beside the options
     :param names: host names that its name server knows, with their addresses, or with the names that they stand for
     :param loses: tells of each frame, by its number in either direction, whether it is lost
     :param stops: the TFTP server gives up after this block; 0 where it does not
     :param reason: an error that it tells then; it falls silent where there is none
-    :param block: the TFTP server's largest block, in bytes
+    :param block: the TFTP server's largest block, in bytes; 0 where it knows of no options at all
     :param window: how many blocks the TFTP server sends before it waits, where the guest asks for so many
+    :param claims: what the TFTP server answers to options, whatever was asked for and whatever it does
+    :param port: the TFTP server's port
     :param strays: frames of somebody else's that come before an answer, made from it
     :param services: further services by their UDP port: what each answers, as UDP payloads, to a payload
     :raises Unavailable: scapy is not installed
@@ -78,12 +81,15 @@ class Station:
         options: tuple[tuple[str, Any], ...] = (),
         lease: str = LEASE,
         next_server: str = ADDRESS,
+        boot_file: bytes = b"",
         names: Mapping[str, str] | None = None,
         loses: Callable[[int], bool] = lambda _: False,
         stops: int = 0,
         reason: bytes = b"",
         block: int = 1468,
         window: int = 1,
+        claims: Mapping[bytes, int] | None = None,
+        port: int = TFTP_PORT,
         strays: Callable[[Any], Iterable[Any]] = lambda _: (),
         services: Mapping[int, Callable[[bytes], Iterable[bytes]]] | None = None,
     ) -> None:
@@ -95,11 +101,13 @@ class Station:
         self.uploads: dict[str, bytes] = {}
         self.dhcp: list[dict[str, Any]] = []
         self._options = options
-        self._given, self._next_server = lease, next_server
+        self._given, self._next_server, self._boot_file = lease, next_server, boot_file
         self._names = dict(names or {})
         self._loses = loses
         self._stops, self._reason = stops, reason
-        self._limits = {b"blksize": block, b"windowsize": window}
+        self._limits = {b"blksize": block, b"windowsize": window} if block else {}
+        self._claims = dict(claims or {})
+        self._port = port
         self._strays = strays
         self._services = dict(services or {})
         self._count = 0
@@ -132,7 +140,7 @@ class Station:
             yield from self._lease(packet)
         elif DNS in packet and packet[UDP].dport == DNS_PORT:
             yield self._resolved(packet[DNS], self._back(packet) / UDP(sport=DNS_PORT, dport=packet[UDP].sport))
-        elif UDP in packet and packet[UDP].dport in (TFTP_PORT, DATA_PORT):
+        elif UDP in packet and packet[UDP].dport in (self._port, DATA_PORT):
             yield from self._tftp(packet)
         elif UDP in packet and packet[UDP].dport in self._services:
             head = self._back(packet) / UDP(sport=packet[UDP].dport, dport=packet[UDP].sport)
@@ -151,7 +159,7 @@ class Station:
             return
         options = [("message-type", kind), ("server_id", ADDRESS), ("lease_time", 3600), ("subnet_mask", NETMASK)]
         asker = {"chaddr": packet[BOOTP].chaddr, "xid": packet[BOOTP].xid}
-        boot = BOOTP(op=2, yiaddr=self._given, siaddr=self._next_server, **asker)
+        boot = BOOTP(op=2, yiaddr=self._given, siaddr=self._next_server, file=self._boot_file, **asker)
         anybody = ("ff:ff:ff:ff:ff:ff", "255.255.255.255")  # RFC 2131: where the guest cannot do without
         mac, address = anybody if packet[BOOTP].flags.B else (packet.src, self._given)
         head = Ether(src=MAC, dst=mac) / IP(src=ADDRESS, dst=address) / UDP(sport=67, dport=68)
@@ -189,5 +197,5 @@ class Station:
             if name not in self.files:
                 return TFTP() / TFTP_ERROR(errorcode=NOT_FOUND, errormsg=b"no such file")
         content = None if writes else self.files[name]
-        self._transfers[port] = Transfer(name, data, content, self._limits, self._stops, self._reason)
+        self._transfers[port] = Transfer(name, data, content, self._limits, self._claims, self._stops, self._reason)
         return self._transfers[port].opened()

@@ -23,7 +23,8 @@ class Transfer:
     :param name: the file's
     :param request: the read or write request
     :param content: what the file has; None for a write request
-    :param limits: the server's largest block size and window
+    :param limits: the server's largest block size and window; it knows of no options where there are none
+    :param claims: options of its answer that it does not keep to
     :param stops: the server gives up after this block; 0 where it does not
     :param reason: an error that it tells then; it falls silent where there is none
     """
@@ -34,6 +35,7 @@ class Transfer:
         request: Any,
         content: bytes | None,
         limits: Mapping[bytes, int],
+        claims: Mapping[bytes, int],
         stops: int = 0,
         reason: bytes = b"",
     ) -> None:
@@ -48,8 +50,9 @@ class Transfer:
         asked = {x.oname: int(x.value) for x in request[TFTP_Options].options} if TFTP_Options in request else {}
         self._agreed = {name: min(asked[name], limit) for name, limit in limits.items() if name in asked and limit > 1}
         self._size, self._window = self._agreed.get(b"blksize", BLOCK), self._agreed.get(b"windowsize", 1)
-        if not self.writes and b"tsize" in asked:
+        if not self.writes and b"tsize" in asked and limits:
             self._agreed[b"tsize"] = len(self._content)
+        self._agreed.update(claims)
 
     def opened(self) -> Any:
         """The answer to the request."""
@@ -82,7 +85,10 @@ class Transfer:
             plain = bytes(frame)[: -len(body)] if len(body) == self._size else b""
 
     def take(self, data: Any) -> Any:
-        """Take a block of an upload, where it is the next one, and acknowledge it; a shorter one is its end."""
+        """Take a block of an upload, where it is the next one, and acknowledge it; a shorter one is its end. Behind the
+        block where the server gives up, where it tells a reason, the answer is an error."""
+        if self._stops and self._reason and self._acknowledged >= self._stops:
+            return TFTP() / TFTP_ERROR(errorcode=0, errormsg=self._reason)
         if data.block == (self._acknowledged + 1) & 0xFFFF:
             self._acknowledged += 1
             self.received += bytes(data.payload)
