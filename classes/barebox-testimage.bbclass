@@ -15,10 +15,14 @@
 # Variables, in the order in which a user meets them:
 
 TEST_SUITES[doc] = "Modules of cases to run, out of lib/oeqa/runtime/cases of all layers."
-TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_digest barebox_devices barebox_memory barebox_ram barebox_virtio barebox_virtqueues \
-barebox_block barebox_partitions barebox_filesystems barebox_flash barebox_environment barebox_state barebox_state_disk barebox_bootchooser \
-barebox_handover barebox_overlays barebox_blspec barebox_linux barebox_verified_boot barebox_network barebox_netservices barebox_tools barebox_kvm_hazards barebox_autoboot barebox_console barebox_dialogue barebox_display barebox_faults barebox_reset \
-barebox_boards barebox_programs barebox_rng barebox_selftest barebox_speed barebox_static barebox_watchdog"
+TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_digest barebox_devices barebox_memory barebox_ram \
+    barebox_virtio barebox_virtqueues barebox_block barebox_partitions barebox_filesystems barebox_flash \
+    barebox_environment barebox_state barebox_state_disk barebox_bootchooser barebox_handover barebox_overlays \
+    barebox_blspec barebox_linux barebox_verified_boot barebox_network barebox_netservices barebox_tools \
+    barebox_kvm_hazards barebox_autoboot barebox_console barebox_dialogue barebox_display barebox_faults barebox_reset \
+    barebox_boards barebox_programs barebox_rng barebox_selftest barebox_speed barebox_static barebox_watchdog \
+    barebox_bootargs barebox_devicetree barebox_files barebox_fit barebox_log barebox_uimage barebox_variables \
+    barebox_compression barebox_treefiles"
 
 BAREBOX_ACCEL[doc] = "Accelerator of barebox-virt's tests. auto, the default: KVM where a guest really runs with it, \
 TCG otherwise, with the reason in the results. kvm: fails where it cannot be had. tcg: emulation. nested: KVM in a host \

@@ -151,6 +151,17 @@ class BootTargetTest(KeyboardCase):
         self.press("boot -t 1 -M 2 /env/boot/folder\r")
         self.assertEqual(re.findall(r"^runs (\w)", self.see("Press any key", seconds=60), re.M), ["b"])
 
+    def test_menu_by_path(self):
+        """boot -M boots the entry of the path that it is told, in which there may be wildcards."""
+        self.need("CMD_MENU")
+        self.need("FNMATCH")
+        self.shell("mkdir -p /env/boot/folder")
+        for name in "abc":
+            self.script(f"folder/{name}", f"echo runs {name}")
+        self.addCleanup(self.board.discard)  # it is in the menu
+        self.press("boot -t 1 -M '*/[c-d]' /env/boot/folder\r")
+        self.assertEqual(re.findall(r"^runs (\w)", self.see("Press any key", seconds=60), re.M), ["c"])
+
     def test_dry(self):
         """boot -l lists its targets and boots none."""
         self.shell("mkdir -p /env/boot")
@@ -158,3 +169,45 @@ class BootTargetTest(KeyboardCase):
         lines = "\n".join(self.shell("boot -l listed", seconds=60))
         self.assertIn("listed", lines)
         self.assertNotIn("this runs", lines)
+
+    def test_dry_run(self):
+        """boot -d tells what it would run and runs nothing; told so twice, it runs the script."""
+        self.shell("mkdir -p /env/boot")
+        self.script("dry", "echo this runs", "false")
+        text = "\n".join(self.shell("boot -d dry", seconds=60))
+        self.assertIn("Would run /env/boot/dry", text)
+        self.assertNotIn("this runs", text)
+        text = "\n".join(self.attempt("boot -d -d dry", seconds=60).lines)
+        self.assertIn("this runs", text)
+        self.assertNotIn("Would run", text)
+
+    def test_folder(self):
+        """Of a folder every script is a target, in the order of their names; other files, and hidden ones, are none."""
+        self.shell("mkdir -p /env/boot/all")
+        for name in ("b", "a", ".hidden"):
+            self.script(f"all/{name}", f"echo this is {name}")
+        self.shell("echo -o /env/boot/all/c echo this is c")
+        result = self.attempt("boot /env/boot/all", 60)
+        self.assertEqual(re.findall(r"this is (\w+)", "\n".join(result.lines)), ["a", "b"], str(result))
+        result = self.attempt("boot /env/boot/all/c", 60)
+        self.assertIn("Nothing bootable found on '/env/boot/all/c'", "\n".join(result.lines))
+        self.assertNotIn("this is", "\n".join(result.lines))
+
+    def test_watchdog(self):
+        """The watchdog is started before the boot, with the time that is asked for by the command or by the variable;
+        where there is none, that is said, and the boot goes on."""
+        self.need("WATCHDOG")
+        self.shell("mkdir -p /env/boot")
+        self.addCleanup(self.attempt, "global.boot.watchdog_timeout=0; wd -x")
+        nodes = [self.board.node(device) for device in self.board.devices("watchdog")]
+        shown = " ".join(f"${node}.running/${node}.timeout_cur" for node in nodes)
+        self.script("guarded", f"echo this runs [{shown}]", "false")
+        for command, seconds in (("boot -w 60 guarded", 60), ("global.boot.watchdog_timeout=90; boot guarded", 90)):
+            text = "\n".join(self.attempt(command, 60).lines)
+            found = re.findall(r"this runs \[(.*?)\]", text)
+            self.assertEqual(len(found), 1, text)
+            self.assertEqual("Failed to enable watchdog" in text, not nodes, text)
+            if nodes:
+                self.assertIn(f"1/{seconds}", found[0].split(), text)
+        text = "\n".join(self.attempt("boot -w 0 guarded", 60).lines)
+        self.assertNotIn("Failed to enable", text)

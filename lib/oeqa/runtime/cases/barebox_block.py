@@ -186,6 +186,67 @@ class ReadOnlyTest(BlockCase):
         self.assertEqual(self.digest(path), before)
 
 
+class StatisticsTest(BlockCase):
+    """blkstats, against what QEMU counted meanwhile. barebox' cache has room for less than half of the disk."""
+
+    variant = DISKS
+    needs = ("CMD_BLKSTATS",)
+
+    def counted(self, *commands):
+        """What commands read and wrote, in bytes, which barebox and QEMU tell alike."""
+        counts = []
+        for command in ("", *commands):
+            if command:
+                self.shell(command, seconds=60)
+            name, *ours = self.answer(f"blkstats {self.drive()[1].rpartition('/')[2]}").split()
+            self.assertEqual(f"/dev/{name}", self.drive()[1])
+            disk = self.variant.drives[0].id
+            stats = next(x["stats"] for x in self.board.query("query-blockstats") if x["device"] == disk)
+            counts.append((tuple(int(x) * SECTOR for x in ours[:2]), (stats["rd_bytes"], stats["wr_bytes"])))
+        ours, theirs = (tuple(b - a for a, b in zip(counts[0][n], counts[-1][n])) for n in (0, 1))
+        self.assertEqual(ours, theirs, f"barebox and QEMU on what was read and written by {commands}")
+        return ours
+
+    def test_read(self):
+        """What is read is counted, and the second time, out of the cache, it is not."""
+        _, node = self.drive()
+        self.counted(f"memcpy -s {node} -d /dev/null {6 * MIB} 0 2M")
+        read, written = self.counted(f"memcpy -s {node} -d /dev/null 1M 0 {4 * CHUNK}")
+        self.assertEqual((read, written), (4 * CHUNK, 0))
+        self.assertEqual(self.counted(f"memcpy -s {node} -d /dev/null 1M 0 {4 * CHUNK}"), (0, 0))
+
+    def test_written(self):
+        """What is written is counted, with what had to be read around it."""
+        _, node = self.drive()
+        self.counted(f"memcpy -s {node} -d /dev/null {6 * MIB} 0 2M")
+        read, written = self.counted(f"memset -d {node} {3 * CHUNK + 100} 0x11 1000")
+        self.assertEqual((read, written), (CHUNK, CHUNK))
+        read, written = self.counted(f"memset -d {node} {3 * CHUNK + 2000} 0x12 1000")
+        self.assertEqual((read, written), (0, CHUNK))
+        self.assertEqual(self.counted(f"sync {node}", f"memset -d /dev/null 0 0 10; sync {node}"), (0, 0))
+
+    def test_listed(self):
+        """Each disk has its line, and those that there are not are errors."""
+        names = [line.split()[0] for line in self.shell("blkstats")]
+        nodes = [self.board.node(x) for x in (*self.devices("block"), *self.variant.drives)]
+        self.assertLessEqual(set(nodes), set(names))
+        self.assertEqual(len(names), len(set(names)))
+        self.assertEqual(self.shell("blkstats -l"), names)
+
+
+class EraseTest(BlockCase):
+    variant = DISKS
+    needs = ("CMD_FLASH",)
+
+    def test_refused(self):
+        """A disk that cannot be erased says so, and stays as it is."""
+        path, node = self.drive()
+        before = self.digest(path)
+        for command in (f"erase {node} 0+4096", f"erase {node}", "erase /dev/nothing"):
+            self.assertNotEqual(self.attempt(command).status, 0, command)
+        self.assertEqual((self.digest(path), self.guest_digest(node)), (before, before))
+
+
 class LargeDiskTest(BlockCase):
     """A disk whose sectors have numbers, and whose bytes have addresses, of more than 32 bits."""
 

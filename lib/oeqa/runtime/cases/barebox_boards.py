@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""barebox runs on boards that are set up otherwise than described: VirtIO of before version 1, devices behind bridges,
+"""barebox runs on boards that are set up otherwise than described: devices behind bridges,
 another processor, another exception level, PCI below 4 GiB. All devices work there, and the reset does."""
 
 from oeqa.barebox import case, images, payload
@@ -58,18 +58,6 @@ class Restarts(Works):
         """The board starts again at the command."""
         self.board.reset()
         self.shell("true")
-
-
-class LegacyTest(Restarts, case.BootloaderTestCase):
-    """VirtIO devices of before version 1, which QEMU's own default is for VirtIO over MMIO."""
-
-    needs = ("VIRTIO_MMIO",)
-    variant = Variant(globals=("virtio-mmio.force-legacy=true",))
-
-    def setUp(self):
-        if not any(device.model.endswith("-device") for device in self.board.machine.devices):
-            self.skipTest(f"{self.board.machine.name} has no VirtIO over MMIO")
-        super().setUp()
 
 
 class BridgeTest(Works, case.BootloaderTestCase):

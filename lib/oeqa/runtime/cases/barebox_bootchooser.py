@@ -258,6 +258,63 @@ class NvTest(Choice, ChooserCase):
 
     many_starts = True
 
+    def test_no_targets(self):
+        """Where no system is named, that is said, by the command as by the boot."""
+        self.addCleanup(self.configure, targets=f"{A} {B}")
+        self.configure(targets="")
+        for command in ("bootchooser -i", "boot bootchooser"):
+            result = self.attempt(command)
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertIn("Target list $global.bootchooser.targets is empty", "\n".join(result.lines))
+
+    def test_unknown_last(self):
+        """Where the system that was booted last is none that is named, that is said, and the next one is booted."""
+        self.shell("nv.bootchooser.last_chosen=7")
+        lines = self.shell("bootchooser -i")
+        self.assertIn("Last booted target with id 7 does not exist", "\n".join(lines))
+        self.assertEqual(self.chooser().attempts, {A: 3, B: 3})
+        self.shell("bootchooser -s")
+        self.assertEqual(self.boot()[0], [A])
+        self.assertEqual(self.chooser().last, A)
+
+    def test_reset(self):
+        """Where that is asked for, attempts start anew with a reset that is told as RST, once, and with no other."""
+        self.configure(reset_attempts="reset")
+        self.board.reset()
+        self.fresh(**{A: (20, 1), B: (10, 0)})
+        for reason in ("WDG", "POR"):
+            self.shell(f"global.system.reset={reason}")
+            self.assertEqual(self.chooser().attempts, {A: 1, B: 0}, reason)
+        self.shell("global.system.reset=RST")
+        self.assertEqual(self.chooser().attempts, {A: 3, B: 3})
+        self.fresh(**{A: (20, 2), B: (10, 1)})
+        self.assertEqual(self.chooser().attempts, {A: 2, B: 1})
+
+    def test_other_target(self):
+        """A system boots what its variable names, and what is booted is told the system's name."""
+        self.configure(**{f"{A}.boot": f"/env/boot/{B}"})
+        self.addCleanup(self.attempt, f"nv -r bootchooser.{A}.boot; global -r bootchooser.{A}.boot; saveenv")
+        text = "\n".join(self.attempt("boot bootchooser").lines)
+        self.assertEqual(LINE.findall(text), [(B, f"bootchooser.active={A}")], text)
+        self.assertEqual(self.chooser().attempts, {A: 2, B: 3})
+
+    def test_told(self):
+        """boot -v tells which system is chosen, what it boots and the attempts that it has left; a dry run, too, and
+        it runs nothing."""
+        text = "\n".join(self.attempt("boot -v -v bootchooser").lines)
+        self.assertIn(f"name={A} remaining_attempts 2", text)
+        self.assertIn(f"selected target '{A}', boot '{A}'", text)
+        text = "\n".join(self.attempt("boot -d bootchooser").lines)
+        self.assertEqual((self.runs(text), text.count(f"Would run /env/boot/{A}")), ([], 1), text)
+
+    def test_nothing_asked(self):
+        """The command that is asked for nothing says so, and changes nothing."""
+        before = self.chooser().attempts
+        result = self.attempt("bootchooser")
+        self.assertNotEqual(result.status, 0, str(result))
+        self.assertIn("Nothing to do", "\n".join(result.lines))
+        self.assertEqual(self.chooser().attempts, before)
+
 
 class StateTest(Choice, ChooserCase):
     """The counters are in the state."""

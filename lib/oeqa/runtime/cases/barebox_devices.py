@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """barebox finds the machine that QEMU built."""
 
+import json
 import re
 from collections import Counter
 
@@ -55,6 +56,34 @@ class DevicesTest(case.BootloaderTestCase):
             self.skipTest("iomem lists no RAM: an EFI payload owns none")
         size = sum(int(end, 16) - int(start, 16) + 1 for start, end in banks)
         self.assertEqual(size, self.board.query("query-memory-size-summary")["base-memory"])
+
+    def test_regions(self):
+        """iomem tells the same regions as text, as JSON, and with what is free between them; of one address, those
+        that it is in."""
+        self.need("CMD_IOMEM", "iomem")
+        row = r"( *)(0x\w+) - (0x\w+) \(\w+ .{9,10}\) (?:\[R\] )?(.*)"
+        lines = [re.fullmatch(row, line).groups() for line in self.shell("iomem")]
+
+        def walk(region, depth=0):
+            yield "  " * depth, region["start"], region["end"], region["name"]
+            for child in region.get("children", ()):
+                yield from walk(child, depth + 1)
+
+        self.assertEqual(list(walk(json.loads("\n".join(self.shell("iomem -j"))))), lines)
+        long = [line[58:] for line in self.shell("iomem -v")]
+        self.assertEqual([line.split("(size")[0] for line in long], [f"{x[0]}{x[1]} - {x[2]} " for x in lines])
+        for line, (_, start, end, _) in zip(long[1:], lines[1:]):
+            self.assertIn(f"(size {int(end, 16) - int(start, 16) + 1:#018x})", line)
+        gaps = [re.fullmatch(row, line).groups() for line in self.shell("iomem -g")]
+        self.assertEqual([x for x in gaps if x[3]], [x for x in lines if x[3]])
+        top = [(int(start, 16), int(end, 16)) for depth, start, end, _ in gaps if len(depth) == 2]
+        self.assertEqual([end + 1 for _, end in top[:-1]], [start for start, _ in top[1:]], "the gaps close up")
+        for _, start, end, _ in lines[1::7]:
+            for address in (int(start, 16), int(end, 16)):
+                there = [x for x in lines if int(x[1], 16) <= address <= int(x[2], 16)]
+                found = [re.fullmatch(row, line).groups() for line in self.shell(f"iomem {address:x}")]
+                self.assertEqual(found, there, f"{address:#x}")
+        self.assertNotEqual(self.attempt("iomem otter").status, 0)
 
     def test_device_tree(self):
         """The device tree holds every node and property of QEMU's own. Random seeds are aside, and what the

@@ -69,3 +69,24 @@ class DigestTest(case.BootloaderTestCase):
         """An algorithm that there is not, and a file that there is not, are errors."""
         self.assertNotEqual(self.attempt("digest -a otter256 /text").status, 0)
         self.assertNotEqual(self.attempt("digest -a sha256 /nothing").status, 0)
+
+    def test_key_file(self):
+        """A key is read from a file, whatever its bytes; one that is not there is an error."""
+        for driver, name in self.drivers(keyed=True):
+            for key in (b"river", bytes(range(1, 256)), b"\0\1\n"):
+                path = self.shared(key)
+                found = self.answer(f"digest -a '{driver}' -K {path} /text").split()[0]
+                self.assertEqual(found, hmac.new(key, CONTENT, name).hexdigest(), f"{driver} {len(key)}")
+            self.assertNotEqual(self.attempt(f"digest -a '{driver}' -K /nothing /text").status, 0)
+
+    def test_wrong_size(self):
+        """A sum of another size than the digest's, and a file with a sum that there is not, are errors."""
+        right = self.hash(CONTENT, "sha256")
+        self.shell(f"echo -n -o /sum {right[:-2]}")
+        for option in ("-S /sum", f"-s {right[:-2]}", "-S /nothing", "-s otter"):
+            result = self.attempt(f"digest -a sha256 {option} /text")
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertRegex(
+                "\n".join(result.lines), "not found" if "nothing" in option else "wrong size .*, expected 32"
+            )
+        self.shell(f"digest -a sha256 -s {right} /text")

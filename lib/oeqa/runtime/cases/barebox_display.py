@@ -36,6 +36,55 @@ class DisplayTest(case.BootloaderTestCase):
                 found = {pixel for row in self.screen() for pixel in row}
                 self.assertEqual(found, {tuple(colour.to_bytes(3, "big"))})
 
+    def test_bars(self):
+        """Bars of the eight colours, from the brightest to black, are of the same width and as high as the display."""
+        self.need("CMD_FBTEST", "fbtest")
+        colours = [(255 * (not n & 2), 255 * (not n & 4), 255 * (not n & 1)) for n in range(8)]
+        for _, node in self.each("display"):
+            self.shell(f"{node}.enable=1; fbtest -d /dev/{node} -p bars")
+            screen = self.screen()
+            width = len(screen[0]) // 8
+            expected = [colours[x // width] for x in range(8 * width)]
+            for y in (0, len(screen) // 2, len(screen) - 1):
+                self.assertEqual(screen[y][: 8 * width], expected, f"line {y}")
+
+    def test_geometry(self):
+        """Lines to the corners, and a circle that comes near the edges, are drawn in a colour on its opposite."""
+        self.need("CMD_FBTEST", "fbtest")
+        for _, node in self.each("display"):
+            self.shell(f"{node}.enable=1; fbtest -d /dev/{node} -p geometry -c 12ab00")
+            screen = self.screen()
+            height, width = len(screen), len(screen[0])
+            line, ground = (0x12, 0xAB, 0x00), (0xED, 0x54, 0xFF)
+            self.assertEqual({pixel for row in screen for pixel in row}, {line, ground})
+            for x, y in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
+                self.assertEqual(screen[y][x], line, f"corner {x}, {y}")
+            for x, y in ((width // 2, 0), (width // 2, height - 1)) if width > height else ():
+                near = {screen[abs(y - dy)][x + dx] for dx in range(-3, 4) for dy in range(1, 4)}
+                self.assertIn(line, near, "the circle's end")
+
+    def test_gradient(self):
+        """Each of the primary colours, and grey, grows from black along the display's longer side."""
+        self.need("CMD_FBTEST", "fbtest")
+        for _, node in self.each("display"):
+            self.shell(f"{node}.enable=1; fbtest -d /dev/{node} -p gradient")
+            screen = self.screen()
+            found = {pixel for row in screen for pixel in row}
+            for mask in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)):
+                shades = {sum(p) // sum(mask) for p in found if p == tuple(m * max(p) for m in mask)}
+                self.assertGreater(len(shades), 100, mask)
+                self.assertEqual((min(shades), max(shades)), (0, 255), mask)
+
+    def test_refused(self):
+        """A pattern, a display and a picture that there are not are refused."""
+        self.need("CMD_FBTEST", "fbtest")
+        for _, node in self.each("display"):
+            for options in (f"-d /dev/{node} -p otter", "-d /dev/nothing -p solid", "-x"):
+                self.assertNotEqual(self.attempt(f"fbtest {options}").status, 0, options)
+            self.need("CMD_SPLASH", "splash")
+            for options in (f"-f /dev/{node} /nothing", f"-f /dev/{node} /env/data/boot-template", f"-f /dev/{node}"):
+                self.assertNotEqual(self.attempt(f"splash {options}").status, 0, options)
+
     def test_picture(self):
         """A picture is where it was asked for, pixel by pixel, on a background of its own."""
         self.need("CMD_SPLASH", "splash")

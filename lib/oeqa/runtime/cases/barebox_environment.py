@@ -6,6 +6,7 @@ import re
 import zlib
 
 from oeqa.barebox import case
+from oeqa.barebox.keyboard import KeyboardCase
 from oeqa.barebox.variant import Variant
 
 # struct envfs_super in barebox' include/envfs.h: magic, priority, CRC32 and size of the data, flags, own CRC32.
@@ -154,6 +155,37 @@ class StoredTest(StoredCase):
         self.shell("loadenv /saved /b")
         self.assertEqual(self.shell("cat /b/one /b/two; rm -r /a /b; rm /saved"), ["saved", "saved"])
 
+    def test_for_this_machine(self):
+        """What the environment has for machines of this one's name comes into its place at the start, over what is
+        there, and what it has for others does not."""
+        found = [x for x in self.attempt("of_dump -p /").lines if x.startswith("compatible = ")]
+        if not found:
+            self.skipTest("there is no device tree")
+        name = found[0].split('"')[1]
+        folder = "/env/match.of_compatible"
+        self.shell(
+            f"mkdir -p {folder}/{name}/in/deep {folder}/otter,river; echo -o {folder}/{name}/in/deep/word {self.word}"
+        )
+        self.shell(f"echo -o {folder}/otter,river/other x; echo -o {folder}/{name}/plain ours; echo -o /env/plain any")
+        self.shell(f"mkdir -p {folder}/{name}/nv; echo -o {folder}/{name}/nv/matched {self.word}; saveenv")
+        self.board.reset()
+        self.assertEqual(self.shell("cat /env/in/deep/word /env/plain"), [self.word, "ours"])
+        self.assertEqual(self.answer("echo $nv.matched $global.matched"), f"{self.word} {self.word}")
+        self.shell(f"test -e /env/other -o -e {folder}", status=1)
+        self.shell("rm -r /env/in; rm /env/plain; nv -r matched; saveenv")
+
+    def test_one_script(self):
+        """Where there is a script /env/bin/init, it runs in place of the others, and the prompt comes behind it."""
+        self.shell(
+            "mkdir -p /env/init; echo -o /env/init/otter '#!/bin/sh'; echo -a /env/init/otter 'echo this is otter'"
+        )
+        self.shell("echo -o /env/bin/init '#!/bin/sh'; echo -a /env/bin/init 'echo this is init; . /env/init/ps1'")
+        self.shell("saveenv")
+        text = self.board.reset().text
+        self.assertEqual(re.findall(r"this is (\w+)", text), ["init"])
+        self.assertNotIn("to stop autoboot", text)
+        self.shell("rm /env/bin/init /env/init/otter; saveenv")
+
     def test_first_files(self):
         """What is saved first, on an empty flash, is kept when a changed variable is saved after it."""
         self.board.discard()
@@ -186,6 +218,109 @@ class StoredTest(StoredCase):
         self.assertRegex(text, r"envfs: (CRC|wrong|.*crc)", "the start says nothing of it")
         self.assertEqual(self.answer("echo [$nv.kept]"), "[]")
         self.shell("test -d /env/boot")
+
+
+class LoadTest(case.BootloaderTestCase):
+    """An environment in a file, which the host reads and writes."""
+
+    needs = ("CMD_SAVEENV", "CMD_LOADENV")
+
+    def setUp(self):
+        super().setUp()
+        share = self.devices("9p")[0]
+        self.addCleanup(self.attempt, "rm -r /a /b")
+        self.shell("mkdir -p /a/in /b; echo -o /a/in/word saved; echo -o /a/two 'otters swim'; echo -o /b/kept ours")
+        self.shell(f"saveenv {self.board.node(share)}/saved-environment /a")
+        self.content = bytearray((self.board.files.share(share) / "saved-environment").read_bytes())
+
+    def load(self, content, status=0):
+        result = self.attempt(f"loadenv {self.shared(content)} /b")
+        self.assertEqual(result.status != 0, status != 0, str(result))
+        self.assertEqual(self.shell("cat /b/kept"), ["ours"])
+        return "\n".join(result.lines)
+
+    def test_format(self):
+        """What is saved has a head with its size and two sums, by which it is loaded again."""
+        self.assertEqual(
+            [(place, size) for place, size in stored(self.content)], [(HEADER, len(self.content) - HEADER)]
+        )
+        self.assertEqual(number(self.content, 8), zlib.crc32(self.content[HEADER:]))
+        self.load(self.content)
+        self.assertEqual(self.shell("cat /b/in/word /b/two"), ["saved", "otters swim"])
+
+    def test_damaged(self):
+        """Nothing is loaded of what is damaged, in its head or its data, or is cut off."""
+        for place in (0, 9, 13, 26, HEADER, len(self.content) - 1):
+            damaged = bytearray(self.content)
+            damaged[place] ^= 0x10
+            self.load(damaged, status=1)
+            self.shell("test -e /b/two -o -e /b/in", status=1)
+        for size in (HEADER - 3, HEADER, HEADER + 40, len(self.content) - 1):
+            self.load(self.content[:size], status=1)
+            self.shell("test -e /b/two -o -e /b/in", status=1)
+        self.assertNotEqual(self.attempt("loadenv /nothing /b").status, 0)
+
+    def test_behind(self):
+        """What stands behind the end of the data is left alone."""
+        self.load(self.content + b"\xff" * 5000)
+        self.assertEqual(self.shell("cat /b/two"), ["otters swim"])
+
+    def test_built_in(self):
+        """loadenv -d loads the built-in environment, in place of a stored one."""
+        self.shell("mkdir -p /c; loadenv -d /nothing /c")
+        self.addCleanup(self.attempt, "rm -r /c")
+        self.shell("test -d /c/boot -a -d /c/data")
+
+    def test_path(self):
+        """Where no file is named, the one of global.env.path is saved to and loaded from."""
+        before = self.answer("echo $global.env.path")
+        self.addCleanup(self.attempt, f"global.env.path={before}; rm /env/otter /otter-environment")
+        self.shell("global.env.path=/otter-environment; echo -o /env/otter swims; saveenv")
+        self.shell("rm /env/otter; loadenv")
+        self.assertEqual(self.shell("cat /env/otter"), ["swims"])
+        self.assertGreater(int(self.answer("ls -l /otter-environment").split()[1]), HEADER)
+
+    def test_limited(self):
+        """defaultenv restores no more than a file that is named, and scrubs none."""
+        self.need("CMD_DEFAULTENV", "defaultenv")
+        self.addCleanup(self.attempt, "rm /env/added; defaultenv -r")
+        self.shell("rm /env/data/ansi-colors; echo -o /env/data/boot-template changed; echo -o /env/added x")
+        self.shell("defaultenv -r -p data/ansi-colors")
+        self.assertEqual(self.shell("cat /env/data/boot-template /env/added"), ["changed", "x"])
+        self.shell("test -s /env/data/ansi-colors")
+
+
+class InitTest(KeyboardCase):
+    def test_aborted(self):
+        """q during the start, confirmed, aborts it: no init script runs, and no countdown."""
+        self.addCleanup(self.board.discard)
+        for _ in range(8):
+            self.restart()
+            self.press("q")
+            if "Abort" in self.see(r"Abort init sequence|^barebox@", 90):
+                break
+        else:
+            self.skipTest("the keys came too late each time")
+        self.press("y")
+        text = self.see("Init sequence aborted")
+        self.press('echo al""ive\r')
+        self.assertNotIn("to stop autoboot", text + self.see("^alive", 60))
+
+
+class NoInputTest(StoredCase, KeyboardCase):
+    many_starts = True
+
+    def test_no_input(self):
+        """Where the console takes no input, there is nobody to wait for: it boots without a countdown."""
+        self.addCleanup(self.board.discard)
+        if self.answer("echo [$cs0.active]") != "[ioe]":
+            self.skipTest("cs0 is not this console")
+        self.press(
+            "nv boot.default=otter; nv dev.cs0.active=oe; saveenv; reset\r"
+        )  # of which the second ends all input
+        self.board.shell().expect(self.board.dialect.banner, 90)
+        text = self.see("Non-interactive console, booting system[^.]*?otter", 90)
+        self.assertNotIn("to stop autoboot", text)
 
 
 class InjectedTest(case.BootloaderTestCase):

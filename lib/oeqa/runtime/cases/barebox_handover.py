@@ -8,7 +8,7 @@ import random
 import re
 import time
 
-from oeqa.barebox import devicetree, payload, tools
+from oeqa.barebox import devicetree, payload, ram, tools
 from oeqa.barebox.handover import HandoverCase, kernel
 from oeqa.barebox.ram import RamCase
 
@@ -80,6 +80,14 @@ class BootmTest(BootCase):
         (self.board.files.share(share) / "initrd").write_bytes(INITRD)
         with self.started(f"bootm -r {self.board.node(share)}/initrd DISK/image") as handed:
             self.check_initrd(handed, INITRD)
+
+    def test_empty_initrd(self):
+        """An initrd of no bytes is none, and takes no memory."""
+        self.shell("echo -n -o /empty")
+        self.assertIn(" 0 ", self.answer("ls -l /empty"))
+        with self.started("bootm -r /empty DISK/image") as handed:
+            self.assertNotIn("linux,initrd-start", handed.tree["/chosen"])
+            self.check_kernel(handed)
 
     def test_bootargs(self):
         """The command line has every part in its order, to the letter, however long."""
@@ -218,12 +226,42 @@ class BootmTest(BootCase):
             self.assertTrue(handed.tree["/chosen"]["barebox-version"].startswith(b"barebox-"))
             self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
 
+    def test_large_tree(self):
+        """A large device tree of one's own, with thousands of nodes and names, a property of many KiB and several
+        reservations, is handed over whole."""
+        places = [0x10_0000_0000 + number * 0x10000 for number in range(9)]
+        noise = random.randbytes(75_000).hex()
+        nodes = {f"node{n}": {f"property-{n:060}": devicetree.cells(n), "same": b"otter\0"} for n in range(1200)}
+        text = "".join(
+            f'{name} {{ {next(iter(node))} = <{number}>; same = "otter"; }};'
+            for number, (name, node) in enumerate(nodes.items())
+        )
+        source = self.source().replace(
+            "/dts-v1/;", "/dts-v1/; " + "".join(f"/memreserve/ {place:#x} 0x2000;" for place in places)
+        )
+        self.own(f'{source} / {{ large {{ noise = "{noise}"; {text} }}; }};')
+        with self.started("bootm -o /own DISK/image") as handed:
+            self.assertEqual(handed.tree["/large"]["noise"].decode(), f"{noise}\0")
+            found = {x.rpartition("/")[2]: node for x, node in handed.tree.items() if x.startswith("/large/")}
+            self.assertEqual(found, nodes)
+            reserved = devicetree.reservations(handed.blob)
+            self.assertEqual([area for area in reserved if area[0] in places], [(place, 0x2000) for place in places])
+
     def test_appended_arguments(self):
         """Where that is asked for, what the device tree has of a command line goes before barebox' own part."""
         self.own(f'{self.source()} / {{ chosen {{ bootargs = "tree=1 tree=2"; }}; }};')
         self.shell("global linux.bootargs.base=mine; global linux.bootargs_append=1")
         with self.started("bootm -o /own DISK/image") as handed:
             self.assertEqual(handed.bootargs, "tree=1 tree=2 mine")
+
+    def test_failed_fixup(self):
+        """What changes the kernel's device tree goes on behind a change that fails, which is said."""
+        self.need("CMD_OF_FIXUP_STATUS", "of_fixup_status")
+        self.need("CMD_OF_PROPERTY", "of_property")
+        self.shell("of_fixup_status -d /nowhere; of_property -f -s /chosen otter swims")
+        with self.started("bootm DISK/image") as handed:
+            self.assertIn("Failed to fixup", handed.text)
+            self.assertEqual(handed.tree["/chosen"]["otter"], b"swims\0")
 
     def test_handles(self):
         """What barebox adds to a device tree of one's own is not taken for what is in there."""
@@ -241,6 +279,165 @@ class BootmTest(BootCase):
         with self.started("bootm -o /own DISK/image") as handed:
             reg = handed.tree[next(path for path in handed.tree if path.startswith("/memory"))]["reg"]
             self.assertEqual((len(reg), reg[8:]), (12, devicetree.cells(self.board.machine.qemu.memory * MIB)))
+
+    def test_told(self):
+        """The kernel is told why and by which of several the machine was reset, and a further name of the board, which
+        goes before the others, once."""
+        self.need("CMD_OF_DUMP", "of_dump")
+        own = devicetree.from_source(self.shell("of_dump /"))["/"]["compatible"]
+        self.shell("global.system.reset=THERM; global.system.reset_instance=3")
+        self.addCleanup(self.attempt, "global.system.reset=unknown; global.system.reset_instance=0")
+        name = "global.of.kernel.add_machine_compatible"
+        self.addCleanup(self.attempt, f"{name}=")
+        for board, expected in (("otter,river", b"otter,river\0" + own), (own.decode().split("\0")[-2], own)):
+            self.shell(f"{name}={board}")
+            tree = devicetree.from_source(self.shell("of_dump -F /"))
+            self.assertEqual(tree["/"]["compatible"], expected, board)
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.tree["/"]["compatible"], own)
+            self.assertEqual(handed.tree["/chosen"]["reset-source"], b"THERM\0")
+            self.assertEqual(handed.tree["/chosen"]["reset-source-instance"], devicetree.cells(3))
+
+    def test_address(self):
+        """The kernel is put where it is asked for, by the command or the variable, or at the next place that it can
+        be at."""
+        base = self.base() + 96 * MIB
+        self.shell(f"global.bootm.image.loadaddr={base + 8 * MIB:#x}")
+        with self.started(f"bootm -a {base + MIB:#x} -r DISK/initrd DISK/image") as handed:
+            offset = int.from_bytes(kernel(self.board.machine.arch)[8:16], "little")  # behind a multiple of 2 MiB
+            self.assertEqual(handed.registers["start"], base + 2 * MIB + offset)
+            self.check_kernel(handed)
+            self.check_initrd(handed, INITRD)
+            self.assertGreater(handed.initrd[0], base)
+
+    def test_address_of_variable(self):
+        """The address of the variable counts where the command names none; where there is no memory, or it is taken,
+        nothing is booted."""
+        self.need("CMD_IOMEM", "iomem")
+        base = self.base()
+        used = re.search(r"0x(\w+) - 0x\w+ \(.*?\) malloc space", "\n".join(self.shell("iomem")))
+        for address in (base - 64 * MIB, base + (self.board.machine.qemu.memory + 2) * MIB, int(used[1], 16) + 4 * MIB):
+            self.refused(f"bootm -a {address:#x} DISK/image", "No such file")
+        self.shell(f"global.bootm.image.loadaddr={base + 64 * MIB:#x}")
+        with self.started("bootm DISK/image") as handed:
+            self.assertEqual(handed.registers["start"], base + 64 * MIB)
+
+    def base(self):
+        """Where the memory begins."""
+        tree = devicetree.from_blob(self.board.device_tree())
+        reg = next(node["reg"] for path, node in tree.items() if path.startswith("/memory"))
+        return int.from_bytes(reg[:8], "big")
+
+    def test_all_memory_nodes(self):
+        """Memory of any name that a device tree of one's own tells of is not told of to the kernel."""
+        more = 'memory@1000 { device_type = "memory"; reg = <0 0x1000 0 0x1000>; };'
+        more += 'ram { device_type = "memory"; reg = <0 0x8000 0 0x1000>; };'
+        self.own(f"{self.source()} / {{ {more} }};")
+        with self.started("bootm -o /own DISK/image") as handed:
+            told = [path for path, node in handed.tree.items() if node.get("device_type") == b"memory\0"]
+            self.assertEqual(told, [f"/memory@{self.base():x}"])
+            self.assertEqual(handed.memory, self.board.machine.qemu.memory * MIB)
+
+    def test_psci(self):
+        """A device tree of one's own that knows nothing of PSCI is told of it, as is each processor in there."""
+        self.need("ARM_PSCI_CLIENT")
+        qemu = devicetree.from_blob(self.board.device_tree())["/psci"]
+        source = re.sub(r"(?ms)^\tpsci \{.*?^\t\};", "", self.source())
+        self.own(re.sub(r"(?m)^\t*enable-method = .*?;$", "", source))
+        with self.started("bootm -o /own DISK/image") as handed:
+            told = {name: qemu[name].split(b"\0")[0] + b"\0" for name in ("compatible", "method")}
+            self.assertEqual(handed.tree.get("/psci"), told)
+            processors = [node for path, node in handed.tree.items() if path.startswith("/cpus/cpu@")]
+            methods = [node.get("enable-method") for node in processors]
+            self.assertEqual(methods, [b"psci\0"] * self.board.machine.qemu.smp)
+
+    def test_state_replaced(self):
+        """The description of the state in a device tree of one's own gives way to barebox', which is said."""
+        self.need("STATE")
+        self.need("CMD_OF_DUMP", "of_dump")
+        own = devicetree.from_source(self.shell("of_dump"))
+        if "/state" not in own:
+            self.skipTest("barebox has no state here")
+        self.own(f'{self.source()} / {{ state {{ compatible = "barebox,state"; magic = <1>; otter {{ }}; }}; }};')
+        with self.started("bootm -o /own DISK/image") as handed:
+            self.assertIn("Kernel devicetree contains state node, replacing it", handed.text)
+            self.assertEqual(handed.tree["/state"]["magic"], own["/state"]["magic"])
+            found = {path for path in handed.tree if path.startswith("/state/")}
+            self.assertEqual(found, {path for path in own if path.startswith("/state/")})
+
+    def test_partitions(self):
+        """The kernel is told of the flash's partitions as they are now, in place of those that it would know else, in
+        the form that is asked for."""
+        self.need("CMD_PARTITION")
+        self.need("CMD_OF_DUMP", "of_dump")
+        self.addCleanup(self.board.off)
+        own = devicetree.from_source(self.shell("of_dump"))
+        folders = [path for path, node in own.items() if node.get("compatible") == b"fixed-partitions\0"]
+        if not folders or self.attempt("test -e /dev/nor0.initramfs").status:
+            self.skipTest("there is no flash with partitions here")
+        flash = folders[0].rpartition("/")[0]
+        self.shell("delpart /dev/nor0.initramfs; addpart /dev/nor0 '1M@1M(otter)ro,3M@4M(beaver)'")
+        expected = {
+            f"partition@{x.rpartition('@')[2]}": own[x] for x in own if x.startswith(f"{folders[0]}/partition@")
+        }
+        del expected["partition@0"]
+        expected["partition@100000"] = {"label": b"otter\0", "reg": devicetree.cells(MIB, MIB), "read-only": b""}
+        expected["partition@400000"] = {"label": b"beaver\0", "reg": devicetree.cells(4 * MIB, 3 * MIB)}
+        for binding, folder in (("new", folders[0]), ("legacy", flash), ("adaptive", folders[0]), ("donttouch", "")):
+            self.shell(f"global.of_partition_binding={binding}")
+            tree = devicetree.from_source(self.shell("of_dump -F"))
+            if folder:
+                self.check_partitions(tree, folder, expected)
+                self.assertEqual(folders[0] in tree, binding != "legacy")
+            else:
+                names = [path for path in own if path.startswith(flash)]
+                self.assertEqual([path for path in tree if path.startswith(flash)], names)
+        alien = 'partitions { compatible = "fixed-partitions"; heron@0 { label = "heron"; reg = <0 0 0 1>; }; };'
+        self.own(f"{self.source()} / {{ {flash[1:]} {{ {alien} }}; }};")
+        self.shell("global.of_partition_binding=adaptive")
+        with self.started("bootm -o /own DISK/image") as handed:
+            self.check_partitions(handed.tree, folders[0], expected)
+
+    def check_partitions(self, tree, folder, expected):
+        """In a device tree, these partitions are in a folder, and no others."""
+        nodes = {path.rpartition("/")[2]: node for path, node in tree.items() if path.rpartition("/")[0] == folder}
+        nodes.pop("partitions", None)
+        found = {name: {x: y for x, y in node.items() if x != "phandle"} for name, node in nodes.items()}
+        wanted = {name: {x: y for x, y in node.items() if x != "phandle"} for name, node in expected.items()}
+        self.assertEqual(found, wanted, folder)
+
+    def test_script(self):
+        """A script that names kernel, initrd and device tree has them booted; a dry run of it, told so twice, does not,
+        and leaves none of the names."""
+        self.need("CMD_BOOT")
+        self.own(f'{self.source()} / {{ model = "of the script"; }};')
+        names = {"image": f"{self.folder}/image", "initrd": f"{self.folder}/initrd", "oftree": "/own"}
+        self.shell("mkdir -p /env/boot; echo -o /env/boot/named '#!/bin/sh'")
+        for name, path in names.items():
+            self.shell(f"echo -a /env/boot/named global.bootm.{name}={path}")
+        self.shell("echo -a /env/boot/named global linux.bootargs.dyn.root=root=otter")
+        self.assertIn("Dryrun. Aborted", "\n".join(self.shell("boot -d -d named", seconds=60)))
+        self.assertEqual(self.answer("echo [$global.bootm.image$global.bootm.initrd$global.bootm.oftree]"), "[]")
+        with self.started("boot named") as handed:
+            self.check_kernel(handed)
+            self.check_initrd(handed, INITRD)
+            self.assertEqual((handed.tree["/"]["model"], handed.bootargs.strip()), (b"of the script\0", "root=otter"))
+
+    def test_nothing_to_boot(self):
+        """bootm that is told of no kernel, or of one of an unknown kind by force, says so and boots nothing."""
+        self.refused("bootm", "no boot image given")
+        self.refused("bootm -f DISK/noise", "no image handler found for image type")
+        self.refused("bootm -x DISK/image", "(?i)usage")
+
+    def test_dry_by_variable(self):
+        """Where all boots are dry ones, none boots; and what is verbose tells who is to start the kernel."""
+        self.addCleanup(self.board.off)
+        self.shell("global.bootm.dryrun=1")
+        text = "\n".join(self.shell(f"bootm {self.folder}/image", seconds=60))
+        self.assertIn("Dryrun. Aborted", text)
+        self.assertNotIn("Passing control to", text)
+        for command in (f"bootm -v {self.folder}/image", f"global.bootm.verbose=1; bootm {self.folder}/image"):
+            self.assertIn("Passing control to", "\n".join(self.shell(command, seconds=60)), command)
 
     def test_refused(self):
         """No kernel, initrd or device tree, or a kernel larger than the memory: that is said, and nothing is booted."""
@@ -306,6 +503,55 @@ class SecondStageTest(BootCase, RamCase):
         self.assertLessEqual(
             abs(int(tested[2], 16) - self.free()[1]), 4096, "memtest tests another area than the largest"
         )
+
+    def start_with(self, banks):
+        """Start it with memory of several banks."""
+        self.need("CMD_OF_NODE")
+        self.need("CMD_OF_PROPERTY")
+        for number, (first, last) in enumerate(banks):
+            node = f"/ram{number}" if number else f"/memory@{first:x}"
+            self.shell(f"of_node -f -c {node}; of_property -f -s {node} device_type memory")
+            place = f"{first >> 32:#x} {first & 0xFFFFFFFF:#x} 0 {last - first:#x}"
+            self.shell(f"of_property -f -s {node} reg '<{place}>'")
+        self.own_start()
+
+    def test_banks(self):
+        """It finds memory of two banks with a hole between them, can use both, and tells the kernel of both."""
+        start, end, _ = self.banks()[0]
+        half = (start + end) // 2
+        banks = [(start, half), (half + 64 * MIB, end)]
+        self.start_with(banks)
+        self.assertEqual(sorted(bank[:2] for bank in self.banks()), banks)
+        for start, end in banks:
+            self.assertEqual(len(ram.values(self.shell(f"md -b {end - 16 * MIB:#x}+16"), "b")), 16, f"{start:#x}")
+        self.shell(f"mw -l {banks[1][1] - 4:#x} 0x11223344; memcpy {banks[1][1] - 4:#x} {banks[1][0]:#x} 4")
+        self.assertEqual(ram.values(self.shell(f"md -l {banks[1][0]:#x}+4"), "l"), [0x11223344])
+        tree = devicetree.from_source(self.shell("of_dump -F"))
+        regs = [node["reg"] for path, node in tree.items() if path.startswith("/memory@")]
+        found = [[int.from_bytes(reg[i : i + 8], "big") for i in range(0, len(reg), 8)] for reg in regs]
+        self.assertEqual(sorted(found), [[start, end - start] for start, end in banks])
+        self.need("CMD_MEMTEST", "memtest")
+        text = "\n".join(self.shell("memtest -b -t", seconds=90))
+        tested = [(int(a, 16), int(b, 16)) for a, b in re.findall(r"0x(\w+) -> 0x(\w+)", text)]
+        for start, end in banks:
+            self.assertTrue([area for area in tested if start <= area[0] < area[1] <= end], f"{start:#x}: {text}")
+        self.assertTrue(all(any(a <= x < y <= b for a, b in banks) for x, y in tested), text)
+
+    def test_adjacent_banks(self):
+        """It has all of the memory where that is of two banks without a hole, and none of it twice."""
+        start, end, _ = self.banks()[0]
+        half = (start + end) // 2
+        self.start_with([(start, half), (half, end)])
+        found = sorted(bank[:2] for bank in self.banks())
+        self.assertEqual(sum(last - first for first, last in found), end - start)
+        self.assertEqual((found[0][0], found[-1][1]), (start, end))
+
+    def test_overlapping_banks(self):
+        """Memory that is told of several times, as a whole and in parts, is one bank."""
+        start, end, _ = self.banks()[0]
+        half = (start + end) // 2
+        self.start_with([(start, end), (start + MIB, half - MIB), (start, half)])
+        self.assertEqual([bank[:2] for bank in self.banks()], [(start, end)])
 
     def test_sizes_of_one_cell(self):
         """It finds its memory also where the device tree tells of sizes by one cell."""

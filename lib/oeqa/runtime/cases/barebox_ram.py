@@ -75,6 +75,40 @@ class MappingTest(RamCase):
             self.assertEqual(words[1:-1], 16 * 2 // digits * ["x" * digits], width)
 
 
+class MemtestTest(RamCase):
+    needs = ("CMD_MEMTEST", "CMD_IOMEM")
+
+    def test_iterations(self):
+        """memtest tests as often as it is asked for, cached or not, and leaves all memory to others."""
+        before = self.shell("iomem")
+        for options, said in (("-i 3", ""), ("-c", "with caching enabled"), ("-u", "with caching disabled")):
+            result = self.attempt(f"memtest -b {options}", seconds=90)
+            text = "\n".join(result.lines)
+            if said and "Cannot map cached or uncached" in text:
+                continue
+            self.assertEqual(result.status, 0, str(result))
+            number = int(options[-1]) if "i" in options else 1
+            self.assertEqual(
+                re.findall(r"iteration (\d+) of (\d+)", text), [(str(n + 1), str(number)) for n in range(number)]
+            )
+            self.assertEqual(text.count("Testing memory space"), number)
+            self.assertIn(said, text)
+        self.assertEqual(self.shell("iomem"), before)
+        self.shell("memtest -x", status=1)
+
+    def test_whole(self):
+        """memtest tests the free memory of each bank to its ends, and nothing that is in use."""
+        text = "\n".join(self.shell("memtest -b -t", seconds=90))
+        tested = [
+            (int(a, 16), int(b, 16) + 1) for a, b in re.findall(r"Testing memory space: 0x(\w+) -> 0x(\w+)", text)
+        ]
+        for start, end, used in self.banks():
+            edges = [(start, start), *sorted(used), (end, end)]
+            gaps = [(-(-a[1] // 4096) * 4096, b[0] // 4096 * 4096) for a, b in zip(edges, edges[1:])]
+            expected = [gap for gap in gaps if gap[1] > gap[0]]
+            self.assertEqual(sorted(area for area in tested if start <= area[0] < end), expected)
+
+
 class SmallTest(RamCase):
     """With as little RAM as barebox is sold for."""
 

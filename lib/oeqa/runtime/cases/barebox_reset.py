@@ -42,6 +42,12 @@ class ResetTest(KeyboardCase):
         result = self.attempt("reset -w")
         self.assertNotEqual(result.status, 0, str(result))
 
+    def test_no_such_handler(self):
+        """A handler that there is not resets nothing."""
+        self.need("CMD_RESET", "reset")
+        result = self.attempt("reset -r otter")
+        self.assertNotEqual(result.status, 0, str(result))
+
     def test_clock(self):
         """The log's clock begins with each start, however long the machine has run."""
         self.need("CMD_DMESG", "dmesg")

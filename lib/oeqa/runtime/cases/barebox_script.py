@@ -2,6 +2,7 @@
 """barebox's shell runs scripts: arguments, nested loops, arithmetic, tests, wildcards, options and files."""
 
 import random
+import re
 import time
 
 from oeqa.barebox import case
@@ -31,6 +32,31 @@ class ScriptTest(case.BootloaderTestCase):
         """Without a number, exit hands on the status of the command before it, as the end of a script does."""
         for line, status in (("false; exit", 1), ("true; exit", 0), ("exit 4", 4), ("false", 1), ("false; true", 0)):
             self.shell(f"sh {self.script('ends', line)}", status=status)
+
+    def test_empty_arguments(self):
+        """An empty argument in quotes is one, and a variable without a value is none but in quotes."""
+        path = self.script("empty", "echo $#: $1, $2")
+        expected = {'"" x': "2: , x", "'' ''": "2: ,", "$v x": "1: x,", '"$v" x': "2: , x", '"$v"x': "1: x,"}
+        for arguments, line in expected.items():
+            self.assertEqual(self.answer(f"v=; sh {path} {arguments}").rstrip(), line, arguments)
+        self.assertEqual(self.shell('for i in "" x ""; do echo ${i}.; done'), [".", "x.", "."])
+
+    def test_called(self):
+        """A script is called by its path, by one from its folder on, and by its name where PATH leads to it; it is
+        sourced with arguments of its own; one that there is not has an error's status."""
+        path = self.script("called", "#!/bin/sh", "echo called $0 $1", "exit 5")
+        self.assertEqual(self.shell(f"{path} a", status=5), [f"called {path} a"])
+        self.assertEqual(self.shell(f"cd {FOLDER}; ./called b; v=$?; cd /; [ $v = 5 ]"), ["called ./called b"])
+        line = self.answer(f"v=$PATH; PATH=/nowhere:{FOLDER}; called c; PATH=$v")
+        self.assertRegex(line, r"^called (\S*/)?called c$")
+        path = self.script("sourced", "echo sourced $#: $1")
+        self.assertEqual(self.shell(f". {path} q r; source {path} s"), ["sourced 2: q", "sourced 1: s"])
+        for command in ("source", ". /nothing", "sh /nothing", f"{FOLDER}/nothing", "/env"):
+            self.assertNotEqual(self.attempt(command).status, 0, command)
+
+    def test_dollars(self):
+        """A dollar before nothing that is a name is one, also in quotes."""
+        self.assertEqual(self.answer("a=3; echo $a$ a$ b '$' \"$\" ${a}x$a $"), "3$ a$ b $ $ 3x3 $")
 
     def test_all_arguments(self):
         """$* stands for all arguments, in their order."""
@@ -172,6 +198,49 @@ class TestCommandTest(case.BootloaderTestCase):
         """!, -a and -o join expressions."""
         self.check({"1 = 1 -a 2 = 2": 0, "1 = 1 -a 2 = 3": 1, "1 = 0 -o 2 = 2": 0, "1 = 0 -o 2 = 3": 1, "! 1 = 2": 0})
 
+    def test_brackets(self):
+        """[ and [[ are test, with their other half; without it, they fail and say so."""
+        for line in ("[ otter = otter ]", "[[ otter = otter ]]", "[ ! otter = heron ]", "[[ 2 -gt 1 ]]"):
+            self.shell(line)
+        for line in ("[ otter = heron ]", "[[ otter = heron ]]", "[ ]", '[ -n "" ]'):
+            self.shell(line, status=1)
+        for line, half in (("[ 1 = 1", "]"), ("[[ 1 = 1", "]]"), ("[[ 1 = 1 ]", "]]")):
+            self.assertIn(f"missing `{half}'", self.shell(line, status=1)[0], line)
+
+    def test_patterns(self):
+        """[[ takes what is right of == for a pattern, [ does not."""
+        self.addCleanup(self.attempt, "cd /; rmdir /empty")
+        self.shell("mkdir /empty; cd /empty")  # where no file's name is like a pattern
+        yes = "ot*", "?tter", "o[a-z]*", "o[!a-c]*r", "*er", "o*t*e*", "*[rs]", "otter", "otte[a-z]", "*?r", "o*?t*"
+        no = (
+            "be*",
+            "??tter",
+            "o[!t]*",
+            "*x*",
+            "o[t",
+            "otte[a-q]",
+            "OTTER",
+            "otte",
+            "tter",
+            "?",
+            "otter?",
+            "otter*?",
+            "*??????",
+        )
+        for pattern, status in ((p, s) for s, patterns in enumerate((yes, no)) for p in patterns):
+            self.shell(f"[[ otter == {pattern} ]]", status=status)
+            self.shell(f"[[ otter != {pattern} ]]", status=1 - status)
+        self.shell("[ otter == ot* ]", status=1)
+        self.shell("[[ 'o*r' == 'o\\*r' ]]")
+        self.shell("[[ otter == 'o\\*r' ]]", status=1)
+
+    def test_refused(self):
+        """What is no expression fails, and what is no number is named."""
+        self.assertIn("otter: integer expression expected", self.shell("test otter -eq 1", status=1)[0])
+        self.assertIn("7x: integer expression expected", self.shell("test 1 -lt 7x", status=1)[0])
+        for expression in ("", "otter", "-z", "-e", "1 ="):
+            self.shell(f"test {expression}", status=1)
+
 
 class LetTest(case.BootloaderTestCase):
     def setUp(self):
@@ -206,6 +275,14 @@ class LetTest(case.BootloaderTestCase):
         self.assertNotEqual(self.attempt("let x=1/0").status, 0)
         self.shell("let 5-5", status=1)
         self.shell("let 5")
+        for expression in ("", "')'", "x="):
+            self.shell(f"let {expression}", status=1)
+
+    def test_several(self):
+        """Several expressions are computed one after another, in any base; the last one decides the status."""
+        self.assertEqual(self.answer('let a=0x10+010 b=a*2 "c = (a + 1) * 2"; echo $a $b $c'), "24 48 50")
+        self.shell("let 0 1")
+        self.shell("let 1 0", status=1)
 
 
 class PathTest(case.BootloaderTestCase):
@@ -277,6 +354,18 @@ class TimeTest(case.BootloaderTestCase):
         for command, least in (("msleep 250", 250), ("sleep 5", 5000)):  # the latter is more than 2^32 ns
             taken = int(self.shell(f"time {command}")[-1].removeprefix("time: ").removesuffix("ms"))
             self.assertIn(taken, range(least, least + 200), command)
+
+    def test_nanoseconds(self):
+        """time -n tells nanoseconds, and uptime the time since the start, which both clocks agree on."""
+        self.need("CMD_TIME", "time")
+        taken = int(re.fullmatch(r"time: (\d+)ns", self.shell("time -n msleep 120")[-1])[1])
+        self.assertIn(taken, range(120 * 10**6, 600 * 10**6))
+        self.assertNotEqual(self.attempt("time").status, 0)
+        self.need("CMD_UPTIME", "uptime")
+        lines = self.shell("uptime -n; msleep 200; uptime -n; uptime")
+        first, second = (int(re.fullmatch(r"up (\d+)ns", line)[1]) for line in lines[:2])
+        self.assertIn(second - first, range(200 * 10**6, 10**9))
+        self.assertRegex(lines[2], r"^up .*\d seconds?$")
 
     def test_host_clock(self):
         """A second of barebox' is one of the host's; of three tries the fastest counts, as the host may be busy."""

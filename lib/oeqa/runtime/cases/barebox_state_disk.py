@@ -2,6 +2,7 @@
 """barebox keeps its state on a partition of a disk, which a device tree of the test's describes."""
 
 import random
+import re
 
 from oeqa.barebox import bootchooser, case, devicetree, images, tools
 from oeqa.barebox.cuts import CutCase
@@ -24,8 +25,11 @@ def variable(name, offset, default=0):
     return f'{name}@{offset:x} {{ reg = <{offset} 4>; type = "uint32"; default = <{default}>; }};'
 
 
-def nodes(more="", options=""):
-    """A state of storage type "direct", found by the UUID of its partition; ``more`` are further variables."""
+def nodes(more="", options="", beside=None):
+    """A state of storage type "direct", found by the UUID of its partition; ``more`` are further variables, and
+    ``beside`` further nodes by their names and aliases."""
+    others = beside or {}
+    aliases = "".join(f'{name} = "/{name}";' for name in others)
     return f"""
 partitions {{ compatible = "fixed-partitions"; {CELLS} place: state {{ partuuid = "{PARTITION}"; }}; }};
 otterstate {{
@@ -42,7 +46,8 @@ otterstate {{
     colour@34 {{ reg = <52 4>; type = "enum32"; names = "red", "green", "blue"; default = <1>; }};
     {more}
 }};
-aliases {{ otter = "/otterstate"; }};
+{"".join(others.values())}
+aliases {{ otter = "/otterstate"; {aliases} }};
 """
 
 
@@ -139,6 +144,18 @@ class StateTest(DiskCase):
             self.assertNotEqual(result.status, 0, str(result))
             self.assertEqual(self.answer("echo $otter.bootstate.mode"), "255", f"after {value}")
 
+    def test_asked(self):
+        """The state that is named is loaded, with authentication or without; another name is none of a state."""
+        self.set(self.value)
+        for options in ("-l", "-l -n"):
+            self.shell(f"{FIRST}={self.value + 1}; state {options} otter")
+            self.assertEqual(self.get(), self.value, options)
+        for options in ("-l", "-s"):
+            result = self.attempt(f"state {options} heron")
+            self.assertNotEqual(result.status, 0, str(result))
+            self.assertIn("cannot find state heron", "\n".join(result.lines))
+        self.shell("state -x", status=1)
+
     def test_grown(self):
         """Under a description with a further variable, the others keep their values, and the new one is saved, too."""
         self.set(self.value)
@@ -208,6 +225,100 @@ class StateTest(DiskCase):
         self.shell("otter.system0.priority=20; otter.system0.remaining_attempts=3")
         found = bootchooser.parse(self.shell("bootchooser -i"))
         self.assertEqual((found.attempts, found.priorities), ({"system0": 3}, {"system0": 20}))
+
+
+def described(name, variables, more="", backend="raw", stride=STRIDE, storage="direct"):
+    """A state with a description of its own, beside the good one and on the same partition."""
+    return f"""{name} {{
+        {CELLS} compatible = "barebox,state"; backend = <&place>; backend-type = "{backend}";
+        backend-storage-type = "{storage}"; backend-stridesize = <{stride}>; {more} {variables}
+    }};"""
+
+
+class DescriptionTest(DiskCase):
+    """Descriptions that are wrong."""
+
+    MAGIC = "magic = <0x5ea07733>;"
+    BAD = {
+        "type": (described("type", variable("a", 0).replace("uint32", "uint64"), MAGIC), ""),
+        "nomagic": (described("nomagic", variable("a", 0)), ""),
+        "noreg": (described("noreg", 'a@0 { type = "uint32"; };', MAGIC), "a: reg property not found"),
+        "size": (described("size", 'a@0 { reg = <0 8>; type = "uint32"; };', MAGIC), r"size mismatch: .*4.* size=8"),
+        "over": (
+            described("over", variable("a", 0) + 'b@3 { reg = <3 1>; type = "uint8"; };', MAGIC),
+            r"Conflicting variable position between: a \(0x00..0x03\) and b \(0x03..0x03\)",
+        ),
+        "names": (described("names", 'a@0 { reg = <0 4>; type = "enum32"; };', MAGIC), 'without "names" property'),
+        "long": (described("long", 'a@0 { reg = <0 4097>; type = "string"; };', MAGIC), "failed to create a"),
+        "format": (described("format", variable("a", 0), MAGIC, backend="xml"), "Invalid backend format xml"),
+        "stride": (described("stride", variable("a", 0), MAGIC, stride=0), "stridesize unspecified"),
+        "backend": (
+            described("backend", variable("a", 0), MAGIC).replace("backend = <&place>;", ""),
+            'Cannot resolve "backend" phandle',
+        ),
+    }
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.board.discard)
+
+    def test_refused(self):
+        """What is wrong in a description is told of, and there is no such state; the good ones beside it are there."""
+        nodes = {name: text for name, (text, _) in self.BAD.items()}
+        self.describe(trees("", "", {**nodes, "plain": described("plain", variable("a", 0, 9), self.MAGIC)}))
+        self.board.off()
+        self.load()
+        for name, (_, message) in self.BAD.items():
+            self.assertRegex(self.said, rf"{name}: .*{message}" if message else f"state {name}.of: probe failed")
+        names = {line.split()[0] for line in self.shell("state") if line.strip()}
+        self.assertEqual(names & {*self.BAD, "plain", "otter"}, {"plain", "otter"})
+        self.assertEqual(self.answer("echo $plain.a"), "9")
+
+
+class TypeTest(DiskCase):
+    """A state whose backend is a disk: its partition is found by its type."""
+
+    needs = (*DiskCase.needs, "VIRTIO_MMIO", "CMD_DEVINFO", "CMD_OF_PROPERTY", "OF_OVERLAY_LIVE")
+    MAGIC = 0x5EA07733
+    OTHER = ("start=2048, size=2048, type=L, name=herons",)
+    variant = Variant(
+        drives=(
+            Drive("whole", images.table("gpt", 4 << 20, PARTITIONS), model="virtio-blk-device"),
+            Drive("other", images.table("gpt", 4 << 20, OTHER), model="virtio-blk-device"),
+        )
+    )
+
+    def backend(self, partition):
+        """The node in the device tree of the disk that has a partition of this name."""
+        disk = self.answer(f"echo /dev/*.{partition}").rpartition(".")[0]
+        before = "\n".join(self.shell("devinfo")).partition(f": {disk}\n")[0]
+        node = re.findall(r"\w+\.(virtio_mmio@\w+)\.of", before)[-1]
+        return next(path for path in self.shell("of_dump -n /") if path.endswith(f"/{node}"))
+
+    def test_by_type(self):
+        """The partition of the state's type is found on the disk, and the state kept there; on a disk that has none,
+        that is said, and there is no state."""
+        if self.attempt("of_dump -n /").status:
+            self.skipTest("barebox has no device tree of its own here")
+        text = f'magic = <{self.MAGIC}>; status = "disabled";'
+        nodes = {
+            x: described(x, variable("a", 0, 9), text).replace("backend = <&place>;", "") for x in ("whole", "other")
+        }
+        self.describe(trees("", "", nodes))
+        self.addCleanup(self.board.discard)
+        self.board.off()
+        self.shell(f"of_overlay -l {self.folder}/overlay", seconds=60)
+        for name, partition in (("whole", NAME), ("other", "herons")):
+            self.shell(
+                f"of_property -s /{name} backend '<{self.backend(partition)}>'; of_property -s /{name} status okay"
+            )
+        self.said = "\n".join(self.attempt("oftree -p", seconds=60).lines)
+        self.assertIn("other: cannot find backend GPT partition by PartitionTypeGUID", self.said)
+        self.assertNotIn("other ", "\n".join(self.shell("state")))
+        self.shell(f"whole.a={self.value}; state -s whole")
+        found = copies(self.path().read_bytes(), self.MAGIC.to_bytes(4, "little"))
+        self.assertEqual([place // STRIDE for place in sorted(found)], [START // STRIDE + n for n in range(COPIES)])
+        self.assertEqual({data[:4] for data in found.values()}, {self.value.to_bytes(4, "little")})
 
 
 class RedundancyTest(DiskCase):

@@ -177,6 +177,16 @@ class AcceptedTest(SignedCase):
         with self.started("bootm DISK/other-hint") as handed:
             self.check_kernel(handed)
 
+    def test_asked_on_the_command_line(self):
+        """bootm -s asks for a signature where nobody else does, also beside -c, and a signed image has one."""
+        self.shell("global.bootm.verify=none")
+        for options in ("-s", "-c -s", "-s -c"):
+            self.refused(f"bootm {options} DISK/unsigned", "does not have a signature")
+        self.refused("bootm -s DISK/swapped", "image signature BAD")
+        with self.started("bootm -s DISK/good") as handed:
+            self.check_kernel(handed)
+            self.check_initrd(handed, INITRD)
+
     def test_unsigned_where_allowed(self):
         """An image without a signature is booted where none is asked for."""
         self.shell("global.bootm.verify=hash")
@@ -220,5 +230,6 @@ class RefusedTest(SignedCase):
     def test_changed_where_a_signature_is_optional(self):
         """A bad signature is refused also where none would be needed."""
         self.shell("global.bootm.verify=available")
-        self.refused("bootm DISK/swapped", "image signature BAD")
+        for image in ("swapped", "signature-bit", "other-key"):
+            self.refused(f"bootm DISK/{image}", "image signature BAD")
         self.refused("bootm DISK/kernel-bit", "hash BAD")
