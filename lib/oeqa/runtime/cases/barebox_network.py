@@ -55,7 +55,7 @@ class ServerTest(NetworkCase):
         for command in (f"cp /net/{name} /copy", f"cd /net; cp {name} /copy; cd /"):
             self.shell(command, seconds=60)
             self.assertEqual(self.answer("sha256sum /copy; rm /copy").split()[0], self.hash(content), command)
-        self.shell("test -e /net/folder/mounted; test ! -e /net/nothing")
+        self.shell("test -e /net/folder/mounted && test ! -e /net/nothing")
         self.shell("test -e /net/nothing", status=1)
         self.shell("umount /net")
 
