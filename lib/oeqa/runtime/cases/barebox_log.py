@@ -12,7 +12,8 @@ class LogTest(case.BootloaderTestCase):
     needs = ("CMD_DMESG",)
 
     def messages(self, options=""):
-        return self.shell(f"dmesg {options}")
+        """The log, without the warnings that come on a busy host whenever they like."""
+        return [line for line in self.shell(f"dmesg {options}") if "takes unexpectedly long" not in line]
 
     def test_emitted(self):
         """A message of one's own is printed, and stands last in the log, as an information and nothing graver."""
