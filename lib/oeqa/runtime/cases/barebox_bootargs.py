@@ -74,7 +74,7 @@ class ArgumentsTest(HandoverCase):
         self.assertEqual(found, sorted(["own", f"rd.otter=PARTUUID={PARTITION}"]), text)
         self.shell("global.bootm.appendroot=0")
         with self.started("bootm DISK/image") as handed:
-            self.assertEqual(handed.bootargs, "own")
+            self.assertEqual(handed.bootargs.split(), ["own"])
 
     def test_root_unknown(self):
         """A file system or a device that has no such name is told of, and the kernel is booted without."""

@@ -31,6 +31,8 @@ class ChooserCase(case.BootloaderTestCase):
         if self.answer("echo $global.bootchooser.reset_attempts $global.bootchooser.reset_priorities").strip():
             self.board.reset()  # barebox cannot empty a list without it: known issue param-bitmask-only-grows
         self.shell("global.system.reset=unknown; bootchooser -L")
+        if self.prefix:
+            self.shell(f"{self.prefix}.attempts_locked=0")  # cases of the state put anything there
         self.fresh(**{A: (20, 3), B: (10, 3)})
 
     def system(self, name, end):
