@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from oeqa.barebox.errors import SetupError, UsageError
-from oeqa.barebox.hazards import binutils, plugin
+from oeqa.barebox.hazards import plugin
 
 LAYER = Path(__file__).resolve().parents[1]
 SCRIPT = LAYER / "scripts/benchmarks/coverage.py"
@@ -73,12 +73,11 @@ def test_nothing_was_measured(coverage, tmp_path):
         coverage.executed(ELF, tmp_path)
 
 
-def test_lines_are_told_by_file_and_function(coverage, blocks, monkeypatch):
-    monkeypatch.setattr(binutils, "line_table", lambda *_: iter(TABLE))
+def test_lines_are_told_by_file_and_function(coverage, blocks):
     ran = coverage.executed(ELF, blocks("1", (0x1100, 0x1108), (0x1348, 0x1350), (0x2580, 0x2584)))
-    lines = coverage.lines_of("aarch64", ELF, ran)
+    lines = coverage.lines_of(TABLE, ELF, ran)
     assert [line for (_, line), done in lines.items() if done] == [10, 11, 21, 5]
-    text = list(coverage.not_run(lines, ["fs/*.c"], ELF, "aarch64"))
+    text = list(coverage.not_run(lines, ["fs/*.c"], ELF, TABLE))
     assert text == [
         "/source/fs/fs.c: 2 of 5 lines were not run",
         *("  first()", "       12 "),
@@ -86,20 +85,18 @@ def test_lines_are_told_by_file_and_function(coverage, blocks, monkeypatch):
     ]
 
 
-def test_folders_are_shown_with_their_sums(coverage, monkeypatch, blocks, capsys):
-    monkeypatch.setattr(binutils, "line_table", lambda *_: iter(TABLE))
+def test_folders_are_shown_with_their_sums(coverage, blocks, capsys):
     ran = coverage.executed(ELF, blocks("1", (0x1100, 0x1108), (0x2580, 0x2584)))
-    coverage.show_folders(coverage.lines_of("aarch64", ELF, ran))
+    coverage.show_folders(coverage.lines_of(TABLE, ELF, ran))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["fs", "5", "2", "40", "%"] in rows
     assert ["net", "2", "1", "50", "%"] in rows
     assert ["all", "7", "3", "43", "%"] in rows
 
 
-def test_an_elf_without_lines(coverage, monkeypatch):
-    monkeypatch.setattr(binutils, "line_table", lambda *_: iter(()))
+def test_an_elf_without_lines(coverage):
     with pytest.raises(SetupError, match="CONFIG_DEBUG_INFO"):
-        coverage.lines_of("aarch64", ELF, bytearray(0x2000))
+        coverage.lines_of([], ELF, bytearray(0x2000))
 
 
 def test_no_elf():

@@ -25,7 +25,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LAYER = Path(__file__).resolve().parents[2]
@@ -46,10 +46,11 @@ SOURCE = Path(__file__).with_suffix(".c")
 BLOCK = struct.Struct("<QQ")
 PAGE = 4096
 WRAPPER = """#!/bin/sh
-export {variables}
-exec {program} "$@" -plugin "file={plugin},out={out}/$$"
+exec env {variables} {program} "$@" -plugin "file={plugin},out={out}/$$"
 """
 
+Row = tuple[str, int, int]
+"""File, line and address, as in the debug information."""
 Lines = dict[tuple[str, int], bool]
 """Whether each line of each file that there is code for was run."""
 
@@ -67,17 +68,11 @@ def measure(arguments: argparse.Namespace, program: str, blocks: Path) -> int:
     for folder in (blocks, wrapper.parent):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    variables = " ".join(f"{name}={value}" for name, value in loaded.environment.items()) or "QEMU_PLUGIN=1"
+    variables = " ".join(f"{name}={value}" for name, value in loaded.environment.items())
     text = WRAPPER.format(variables=variables, program=found, plugin=loaded.path, out=blocks.resolve())
     wrapper.write_text(text, encoding="utf-8")
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-    a = arguments
-    command = [str(LAYER / "scripts/barebox-virt"), "test", a.machine, "--accel", "tcg", "--jobs", str(a.jobs)]
-    files = {"--firmware": a.firmware, "--elf": a.elf, "--config": a.config, "--bios": a.bios}
-    command += ["--results", str(a.results / "cases"), *[w for k, v in files.items() if v for w in (k, str(v))]]
-    command += [*["--slow"] * a.slow, *(["--patches", a.patches] if a.patches else [])]
-    command += [word for case in a.case for word in ("--case", case)]
-    command += [word for layer in a.layer for word in ("--layer", str(layer))]
+    command = common.test_command(arguments, "tcg", arguments.results / "cases")
     path = f"{wrapper.parent.resolve()}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode
 
@@ -111,17 +106,20 @@ def executed(elf: Elf, blocks: Path) -> bytearray:
     return found
 
 
-def lines_of(arch: str, elf: Elf, ran: bytearray) -> Lines:
+def lines_of(rows: Sequence[Row], elf: Elf, ran: bytearray) -> Lines:
     """The lines that there is code for.
 
+    :param rows: of the ELF's debug information
     :raises SetupError: the debug information or binutils are missing
     """
     found: Lines = {}
-    for file, line, address in binutils.line_table(arch, elf.path):
+    for file, line, address in rows:
         if address < len(ran):
             found[file, line] = found.get((file, line), False) or bool(ran[address])
     if not found:
-        raise SetupError(f"{elf.path}: no lines; build with CONFIG_DEBUG_INFO, and install binutils for {arch}")
+        raise SetupError(
+            f"{elf.path}: no lines; build with CONFIG_DEBUG_INFO, and install binutils for its architecture"
+        )
     return found
 
 
@@ -142,13 +140,13 @@ def show_folders(lines: Lines) -> None:
     table.show("Lines of files that are in use", ("folder", "with code", "run", ""), texts)
 
 
-def not_run(lines: Lines, patterns: list[str], elf: Elf, arch: str) -> Iterator[str]:
+def not_run(lines: Lines, patterns: list[str], elf: Elf, rows: Sequence[Row]) -> Iterator[str]:
     """The lines that were not run, by file and function."""
     functions = defaultdict(list)
     for symbol in elf.symbols:
         functions[symbol.address].append(symbol.name)
     starts: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for file, line, address in binutils.line_table(arch, elf.path):
+    for file, line, address in rows:
         if address in functions:
             starts[file].append((line, functions[address][0]))
     for file in sorted({file for file, _ in lines}):
@@ -179,9 +177,10 @@ def run(arguments: argparse.Namespace) -> int:
     if status > 1:
         return status
     elf = Elf(firmware.elf)
-    lines = lines_of(machine.arch, elf, executed(elf, blocks))
+    rows = list(binutils.line_table(machine.arch, elf.path))
+    lines = lines_of(rows, elf, executed(elf, blocks))
     if arguments.show:
-        print("\n".join(not_run(lines, arguments.show, elf, machine.arch)))
+        print("\n".join(not_run(lines, arguments.show, elf, rows)))
     else:
         show_folders(lines)
     return status
@@ -192,10 +191,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common.add_firmware_arguments(p)
     common.add_patches_argument(p)
-    p.add_argument("--case", action="append", default=[], metavar="NAME", help="only these cases; repeatable")
-    p.add_argument("--slow", action="store_true", help="the whole suite, with the slow cases")
+    common.add_run_arguments(p)
     p.add_argument("--results", type=Path, required=True, metavar="DIR", help="what was run, and the cases' results")
-    p.add_argument("--jobs", type=int, default=1, metavar="N", help="machines at once (default: 1)")
     p.add_argument(
         "--show", nargs="+", default=[], metavar="PATTERN", help="run nothing, print lines that were not run"
     )

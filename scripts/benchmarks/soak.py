@@ -78,13 +78,7 @@ class Soak:
         """One run of all cases, counted; what is green leaves no files."""
         a = self._arguments
         folder = self.folder / f"{a.machine}-{time.strftime('%Y%m%d-%H%M%S')}"
-        command = [
-            *shlex.split(a.prefix),
-            str(LAYER / "scripts/barebox-virt"),
-            "test",
-            a.machine,
-            *self._options(folder),
-        ]
+        command = [*shlex.split(a.prefix), *common.test_command(a, a.accel, folder)]
         before, started = os.getloadavg()[0], time.monotonic()
         with (self.folder / "last-run.log").open("w", encoding="utf-8") as log:
             done = subprocess.run(command, stdout=log, stderr=log, check=False)
@@ -107,16 +101,6 @@ class Soak:
         draft.write_text(json.dumps(self._all, indent=1), encoding="utf-8")
         draft.replace(self._path)
         return self._all[-1]
-
-    def _options(self, folder: Path) -> list[str]:
-        a = self._arguments
-        files = {"--firmware": a.firmware, "--elf": a.elf, "--config": a.config, "--bios": a.bios, "--results": folder}
-        options = [word for name, value in files.items() if value for word in (name, str(value))]
-        options += ["--accel", a.accel, "--bootloader", a.bootloader, *["--slow"] * a.slow]
-        options += ["--jobs", str(a.jobs)]
-        options += ["--patches", a.patches] if a.patches else []
-        options += [word for case in a.case for word in ("--case", case)]
-        return options + [word for layer in a.layer for word in ("--layer", str(layer))]
 
 
 def show(soak: Soak, machine: str) -> bool:
@@ -171,13 +155,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common.add_firmware_arguments(p)
     common.add_patches_argument(p)
-    p.add_argument("--case", action="append", default=[], metavar="NAME", help="only these cases; repeatable")
-    p.add_argument("--slow", action="store_true", help="the whole suite, with the slow cases")
+    common.add_run_arguments(p)
     p.add_argument("--state", type=Path, required=True, metavar="DIR", help="counts, and what red runs left")
     p.add_argument("--goal", type=int, default=0, metavar="N", help="clean runs (default: 100, with --slow 20)")
     p.add_argument("--runs", type=int, default=0, metavar="N", help="stop after so many runs")
     p.add_argument("--minutes", type=float, default=0, metavar="M", help="start no run after so many minutes")
-    p.add_argument("--jobs", type=int, default=1, metavar="N", help="machines at once in each run (default: 1)")
     p.add_argument("--prefix", default="", metavar="COMMAND", help="what each run is started by, such as nice")
     p.add_argument("--show", action="store_true", help="run nothing, show the counts")
     return p

@@ -56,6 +56,25 @@ def add_patches_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patches", metavar="all|none|NAME,...", help=what)
 
 
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what names the cases of a run of barebox-virt test, and how many machines it has at once."""
+    parser.add_argument("--case", action="append", default=[], metavar="NAME", help="only these cases; repeatable")
+    parser.add_argument("--slow", action="store_true", help="the whole suite, with the slow cases")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="machines at once in a run (default: 1)")
+
+
+def test_command(arguments: argparse.Namespace, accelerator: str, results: Path) -> list[str]:
+    """barebox-virt test with the firmware, patches and run that were declared, and its results in a folder."""
+    a = arguments
+    files = {"--firmware": a.firmware, "--elf": a.elf, "--config": a.config, "--bios": a.bios, "--results": results}
+    command = [str(LAYER / "scripts/barebox-virt"), "test", a.machine]
+    command += [word for name, value in files.items() if value for word in (name, str(value))]
+    command += ["--accel", accelerator, "--bootloader", a.bootloader, *["--slow"] * a.slow, "--jobs", str(a.jobs)]
+    command += ["--patches", a.patches] if a.patches else []
+    command += [word for case in a.case for word in ("--case", case)]
+    return command + [word for layer in a.layer for word in ("--layer", str(layer))]
+
+
 def add_layer_argument(parser: argparse.ArgumentParser) -> None:
     """Declare --layer."""
     what = "a layer with machines or cases of its own"
