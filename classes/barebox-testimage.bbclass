@@ -22,7 +22,7 @@ TEST_SUITES ?= "barebox_boot barebox_shell barebox_script barebox_digest barebox
     barebox_kvm_hazards barebox_autoboot barebox_console barebox_dialogue barebox_display barebox_faults barebox_reset \
     barebox_boards barebox_programs barebox_rng barebox_selftest barebox_speed barebox_static barebox_watchdog \
     barebox_bootargs barebox_devicetree barebox_files barebox_fit barebox_log barebox_uimage barebox_variables \
-    barebox_compression barebox_treefiles"
+    barebox_compression"
 
 BAREBOX_ACCEL[doc] = "Accelerator of barebox-virt's tests. auto, the default: KVM where a guest really runs with it, \
 TCG otherwise, with the reason in the results. kvm: fails where it cannot be had. tcg: emulation. nested: KVM in a host \

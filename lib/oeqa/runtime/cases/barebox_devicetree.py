@@ -26,8 +26,13 @@ class TreeCase(case.BootloaderTestCase):
         self.shell(f"cp {self.shared(tools.data('dtc', ['-q', '-@', '-'], source.encode()))} {name}")
 
     def tree(self, name="/own"):
-        """A device tree in a file, as barebox has it."""
-        return devicetree.from_source(self.shell(f"of_dump -f {name}"))
+        """A device tree in a file, as barebox shows it, and as the host reads the same file."""
+        found = devicetree.from_source(self.shell(f"of_dump -f {name}"))
+        copy = self.shared(b"")
+        self.shell(f"cp {name} {copy}")
+        path = self.board.files.share(self.devices("9p")[0]) / copy.rpartition("/")[2]
+        self.assertEqual(devicetree.from_blob(path.read_bytes()), found, "the file is not as it is shown")
+        return found
 
     def fails(self, command, message=""):
         """A command fails and says why."""
@@ -84,6 +89,7 @@ class FileTest(TreeCase):
             ("-s -e /own /lake new '[1 2'", "missing ']'"),
             ("-s -e /own /lake new '[1 zz]'", 'cannot convert "zz]"'),
             ("-s -e /own /lake new '<1 /sea>'", "Cannot find node '/sea'"),
+            ("-s -e /own /lake new '<otter>'", ""),
             ("-s -e /own /sea new 1", "Cannot find nodepath /sea"),
             ("-d -e /own /sea depth", "Cannot find nodepath /sea"),
             ("-d -e /own /lake width", "Cannot find property width"),
@@ -99,8 +105,9 @@ class FileTest(TreeCase):
         self.assertEqual(self.shell("of_dump -n -f /own /river"), ["/river", "/river/deep"])
         self.assertEqual(self.shell("of_dump -n -f /own water"), ["/river/deep"])
         self.assertEqual(self.shell("of_dump -p -f /own /river"), ['name1 = "one", "two";'])
-        text = " ".join(" ".join(self.shell("of_dump -f /own /river")).split())
-        self.assertEqual(text, 'river { name1 = "one", "two"; deep { fish = [01 02 ff]; cold; }; };')
+        deep = "deep { fish = [01 02 ff]; cold; };"
+        for node, expected in (("/river", f'river {{ name1 = "one", "two"; {deep} }};'), ("water", deep)):
+            self.assertEqual(" ".join(" ".join(self.shell(f"of_dump -f /own {node}")).split()), expected, node)
 
     def test_limited(self):
         """Of long properties no more is shown than is asked for, and how much is missing is told."""
@@ -121,6 +128,7 @@ class FileTest(TreeCase):
         good = tools.data("dtc", ["-q", "-"], SOURCE.encode())
         structure = int.from_bytes(good[8:12], "big")
         for name, blob in {
+            **{f"the first {size} bytes": good[:size] for size in (3, 30, 60, 200)},
             "cut": good[:-40],
             "head": good[:20],
             "version": good[:20] + devicetree.cells(3, 3) + good[28:],
